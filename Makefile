@@ -1,0 +1,47 @@
+# Another interpreter: make test PYTHON=python3.13 VENV=.venv-3.13
+PYTHON ?= python3
+VENV   ?= .venv
+APP    ?= examples.hello:app
+BIND   ?= 127.0.0.1:8000
+ARGS   ?=
+BIN    := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help run test check bench build clean
+
+help:
+	@echo "make run [APP=module:app]  serve the examples, or another application, at http://$(BIND)/"
+	@echo "make test                  the whole test suite"
+	@echo "make check                 lint, format, types, layers"
+	@echo "make bench                 requests/s and CPU per request beside other servers (needs wrk)"
+	@echo "make build                 the wheel and the source archive, in dist/"
+
+run: $(VENV)/.installed
+	@echo "pyserve serves $(APP) at http://$(BIND)/ (Ctrl-C stops it)"
+	@exec $(BIN)/pyserve --bind $(BIND) --access-logfile - $(ARGS) $(APP)
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed-test $(VENV)/.installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict -p pyserve
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m bench $(ARGS)
+
+build: $(BIN)/python
+	$(BIN)/pip install --quiet build
+	$(BIN)/python -m build
+
+clean:
+	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable . && touch $@
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[$*]' && touch $@

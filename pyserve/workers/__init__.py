@@ -1,0 +1,1 @@
+"""The processes that serve: they wait for sockets and for the application."""
