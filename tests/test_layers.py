@@ -2,7 +2,8 @@
 
 `protocol/` never waits, `workers/` wait for sockets and for the application, `server/` waits for processes.
 So `protocol` imports nothing of ours but itself, `workers` import `protocol` and `settings`, `server` imports
-`workers` and `settings`, and nobody imports upward.
+`workers` and `settings`, and nobody imports upward. `values`, the kinds of value that settings have, imports
+nothing else of ours and is open to all but `protocol`.
 """
 
 import ast
@@ -18,9 +19,10 @@ PACKAGE = ROOT / "pyserve"
 # The packages of ours that each layer may import. "" is the package's own front: __init__, __main__.
 MAY_IMPORT = {
     "protocol": {"protocol"},
-    "settings": {"settings"},
-    "workers": {"workers", "protocol", "settings"},
-    "server": {"server", "workers", "settings"},
+    "values": {"values"},
+    "settings": {"settings", "values"},
+    "workers": {"workers", "protocol", "settings", "values"},
+    "server": {"server", "workers", "settings", "values"},
     "": {"server", "workers", "settings"},
 }
 
@@ -118,6 +120,7 @@ def test_the_links_at_the_root_are_relative(name: str) -> None:
         ("protocol", "if TYPE_CHECKING:\n    from pyserve.settings import Settings"),
         ("protocol", "import importlib\nimportlib.import_module('pyserve.server')"),
         ("protocol", "from . import errors"),
+        ("values", "from pyserve import settings"),
         ("settings", "from pyserve.workers import logs"),
         ("workers", "import pyserve"),
         ("workers", "from pyserve.server.arbiter import Arbiter"),

@@ -1,0 +1,419 @@
+"""Every setting, once.
+
+A field of `Settings` declares its name, type and default, and in its `Option` the flags, the kind of value
+(with its unit and its check), the help and the environment variables. The command line, the reading of the
+environment, `--print-config` and docs/settings.md (`python -m pyserve.settings` prints it) are made from this
+table; nothing else states a default, and nothing else reads `os.environ`.
+
+A value comes, in this order, from the command line (or a keyword of `pyserve.run`), from `PYSERVE_<NAME>`,
+from a variable that hosting platforms set (`PORT`, `WEB_CONCURRENCY`), or it is the default. A blank variable
+is an unset one.
+"""
+
+# ruff: noqa: RUF009 - setting() returns a dataclass field, not a default
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from pyserve.values import kinds
+from pyserve.values.option import Group, Option, option_of, setting
+
+WorkerClass = Literal["sync", "async"]
+Interface = Literal["auto", "wsgi", "asgi"]
+
+EXIT_CONFIGURATION: Final = 1
+EXIT_COMMAND_LINE: Final = 2
+
+
+class SettingsError(Exception):
+    """What is wrong with the settings, in one line: the setting, what was given, what would be right.
+
+    exit_code: 2 for a mistake on the command line, 1 for one anywhere else.
+    """
+
+    def __init__(self, text: str, exit_code: int = EXIT_CONFIGURATION) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings as the server uses them: sizes in bytes, durations in seconds, `workers` a number."""
+
+    app: str | Callable[..., Any] | None = setting(
+        Group.APPLICATION,
+        "APP",
+        None,
+        kinds.application(),
+        "What to serve: module, module:attribute or module:factory('literal', key=1). Without an "
+        "attribute: application, then app.",
+    )
+    factory: bool = setting(
+        Group.APPLICATION,
+        "--factory",
+        False,
+        kinds.switch(),
+        "Call what APP names, without arguments, to get the application.",
+    )
+    chdir: str | None = setting(
+        Group.APPLICATION,
+        "--chdir",
+        None,
+        kinds.directory(),
+        "Change to this directory before anything is loaded.",
+    )
+    app_dir: str | None = setting(
+        Group.APPLICATION,
+        "--app-dir",
+        None,
+        kinds.directory(),
+        "Look for the application's module here first instead of in the working directory.",
+    )
+
+    bind: tuple[str, ...] = setting(
+        Group.SOCKETS,
+        "--bind -b",
+        ("127.0.0.1:8000",),
+        kinds.addresses(),
+        "Where to listen: host:port, :port, [::1]:port, unix:path or fd://number; may be repeated.",
+    )
+    host: str | None = setting(
+        Group.SOCKETS,
+        "--host",
+        None,
+        kinds.host(),
+        "The host of a --bind; 127.0.0.1 if only --port is given.",
+    )
+    port: int | None = setting(
+        Group.SOCKETS,
+        "--port",
+        None,
+        kinds.whole(0, 65535),
+        "The port of a --bind; 8000 if only --host is given. The variable PORT alone means 0.0.0.0:PORT.",
+        fallbacks=("PORT",),
+    )
+    backlog: int = setting(
+        Group.SOCKETS, "--backlog", 2048, kinds.whole(1), "How many connections may wait to be accepted."
+    )
+    reuse_port: bool = setting(
+        Group.SOCKETS,
+        "--reuse-port",
+        False,
+        kinds.switch(),
+        "Give each worker a socket of its own (SO_REUSEPORT).",
+    )
+    pidfile: str | None = setting(Group.SOCKETS, "--pid -p", None, kinds.file(), "Write the master's process id here.")
+
+    workers: int = setting(
+        Group.WORKERS,
+        "--workers -w",
+        1,
+        kinds.workers(),
+        "How many worker processes; auto: one per processor that affinity and cgroup quota allow.",
+        fallbacks=("WEB_CONCURRENCY",),
+    )
+    worker_class: WorkerClass | None = setting(
+        Group.WORKERS,
+        "--worker-class -k",
+        None,
+        kinds.choice("sync", "async"),
+        "sync serves WSGI from threads, async serves ASGI, and WSGI from a pool of threads. Unset: sync "
+        "for WSGI, async for ASGI.",
+    )
+    threads: int = setting(
+        Group.WORKERS, "--threads", 1, kinds.whole(1, 1024), "How many requests a worker runs at once (WSGI)."
+    )
+    worker_connections: int | None = setting(
+        Group.WORKERS,
+        "--worker-connections",
+        None,
+        kinds.whole(1),
+        "How many connections a worker holds. Unset: what the limit of descriptors allows.",
+    )
+    preload_app: bool = setting(
+        Group.WORKERS,
+        "--preload",
+        False,
+        kinds.switch(),
+        "Load the application in the master, before the workers.",
+    )
+    max_requests: int = setting(
+        Group.WORKERS,
+        "--max-requests",
+        0,
+        kinds.whole(),
+        "Replace a worker after so many requests; 0: never.",
+    )
+    max_requests_jitter: int = setting(
+        Group.WORKERS,
+        "--max-requests-jitter",
+        0,
+        kinds.whole(),
+        "Add a random number up to this to --max-requests, so that workers do not retire at once.",
+    )
+
+    interface: Interface = setting(
+        Group.PROTOCOLS,
+        "--interface",
+        "auto",
+        kinds.choice("auto", "wsgi", "asgi"),
+        "What the application is; auto: look at it.",
+    )
+    http: Literal["httptools", "h11"] = setting(
+        Group.PROTOCOLS,
+        "--http",
+        "httptools",
+        kinds.choice("httptools", "h11"),
+        "Which library parses a request's head.",
+    )
+    loop: Literal["auto", "uvloop", "asyncio"] = setting(
+        Group.PROTOCOLS,
+        "--loop",
+        "auto",
+        kinds.choice("auto", "uvloop", "asyncio"),
+        "The event loop; auto: uvloop where it is installed.",
+        only="async",
+    )
+    lifespan: Literal["auto", "on", "off"] = setting(
+        Group.PROTOCOLS,
+        "--lifespan",
+        "auto",
+        kinds.choice("auto", "on", "off"),
+        "ASGI lifespan events; auto: an application that does not know them is served all the same.",
+        only="async",
+    )
+    root_path: str = setting(
+        Group.PROTOCOLS,
+        "--root-path",
+        "",
+        kinds.url_path(),
+        "The path under which the application is mounted: ASGI root_path, WSGI SCRIPT_NAME.",
+        fallbacks=("SCRIPT_NAME",),
+    )
+    header_map: Literal["drop", "refuse", "dangerous"] = setting(
+        Group.PROTOCOLS,
+        "--header-map",
+        "drop",
+        kinds.choice("drop", "refuse", "dangerous"),
+        "Header names with an underscore, which in a WSGI environ look like those with a dash: drop the "
+        "header, refuse the request (400), or pass it on.",
+    )
+
+    timeout: float = setting(
+        Group.TIMEOUTS,
+        "--timeout -t",
+        30.0,
+        kinds.seconds(),
+        "Replace a worker that makes no progress for so long; 0: never.",
+    )
+    graceful_timeout: float = setting(
+        Group.TIMEOUTS,
+        "--graceful-timeout",
+        30.0,
+        kinds.seconds(),
+        "How long requests may take to finish after a stop signal; 0: no limit.",
+    )
+    keepalive: float = setting(
+        Group.TIMEOUTS,
+        "--keep-alive",
+        5.0,
+        kinds.seconds(),
+        "How long an idle connection is kept for its next request; 0: no limit.",
+    )
+    header_timeout: float = setting(
+        Group.TIMEOUTS,
+        "--header-timeout",
+        30.0,
+        kinds.seconds(),
+        "How long a request's head may take to arrive; 0: no limit.",
+    )
+    body_timeout: float = setting(
+        Group.TIMEOUTS,
+        "--body-timeout",
+        30.0,
+        kinds.seconds(),
+        "How long a request's body may pause; 0: no limit.",
+    )
+    write_timeout: float = setting(
+        Group.TIMEOUTS,
+        "--write-timeout",
+        30.0,
+        kinds.seconds(),
+        "How long a client may take no octet of a response; 0: no limit.",
+    )
+    drain_idle: float | None = setting(
+        Group.TIMEOUTS,
+        "--drain-idle",
+        None,
+        kinds.seconds(),
+        "How long a retiring worker keeps idle connections for one more request. Unset: as --keep-alive.",
+    )
+    disconnect_grace: float | None = setting(
+        Group.TIMEOUTS,
+        "--disconnect-grace",
+        None,
+        kinds.seconds(),
+        "Cancel an ASGI request so long after its client has left. Unset: never.",
+        only="async",
+    )
+
+    limit_request_line: int = setting(
+        Group.LIMITS, "--limit-request-line", 4094, kinds.size(), "The longest request line; 0: no limit."
+    )
+    limit_request_fields: int = setting(
+        Group.LIMITS,
+        "--limit-request-fields",
+        100,
+        kinds.whole(0, 32768, zero=32768),
+        "The most header fields; 0: 32768.",
+    )
+    limit_request_field_size: int = setting(
+        Group.LIMITS,
+        "--limit-request-field-size --limit-request-field_size",
+        8190,
+        kinds.size(),
+        "The longest header field; 0: no limit.",
+    )
+    limit_request_body: int = setting(
+        Group.LIMITS, "--limit-request-body", 0, kinds.size(), "The longest request body; 0: no limit."
+    )
+    body_buffer_size: int = setting(
+        Group.LIMITS,
+        "--body-buffer-size",
+        1024 * 1024,
+        kinds.size(1),
+        "How much of a request's body is held in memory; the rest waits in the socket.",
+    )
+    body_buffer_total: int = setting(
+        Group.LIMITS,
+        "--body-buffer-total",
+        64 * 1024 * 1024,
+        kinds.size(1),
+        "How much of all bodies together a worker holds in memory.",
+    )
+
+    accesslog: str | None = setting(
+        Group.LOGS,
+        "--access-logfile",
+        None,
+        kinds.file(),
+        "Write a line per request here; '-': stdout. Unset: nowhere.",
+    )
+    access_log_format: str = setting(
+        Group.LOGS,
+        "--access-logformat",
+        '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"',
+        kinds.text(),
+        "The form of that line, in gunicorn's atoms.",
+    )
+    errorlog: str = setting(
+        Group.LOGS,
+        "--error-logfile --log-file",
+        "-",
+        kinds.file(required=True),
+        "Write what the server says here; '-': stderr.",
+    )
+    loglevel: Literal["debug", "info", "warning", "error", "critical"] = setting(
+        Group.LOGS,
+        "--log-level",
+        "info",
+        kinds.choice("debug", "info", "warning", "error", "critical"),
+        "The least important message that is written to it.",
+    )
+
+    check_config: bool = setting(
+        Group.ACTIONS,
+        "--check-config",
+        False,
+        kinds.switch(negates=False),
+        "Check the settings, load the application, and exit.",
+    )
+    print_config: bool = setting(
+        Group.ACTIONS,
+        "--print-config",
+        False,
+        kinds.switch(negates=False),
+        "Print each setting and where it comes from, and exit.",
+    )
+
+
+OPTIONS: Final[dict[str, Option]] = {field.name: option_of(field) for field in dataclasses.fields(Settings)}
+DEFAULTS: Final = Settings()
+
+
+def ineffective(settings: Settings, worker_class: WorkerClass, interface: str = "auto") -> list[str]:
+    """One line for each setting that was changed without having an effect.
+
+    worker_class, interface: of the running worker; interface "auto" when the application is not known yet.
+    """
+    lines = [
+        f"{option.flag} has no effect with --worker-class {worker_class}: it is for {option.only}"
+        for name, option in OPTIONS.items()
+        if option.only not in ("", worker_class) and _changed(settings, name)
+    ]
+    if worker_class == "async" and interface == "asgi" and _changed(settings, "threads"):
+        lines.append("--threads has no effect on an ASGI application")
+    if worker_class == "async" and interface == "wsgi":
+        lines += [
+            f"{OPTIONS[name].flag} has no effect on a WSGI application"
+            for name in ("lifespan", "disconnect_grace")
+            if _changed(settings, name)
+        ]
+    if settings.max_requests_jitter and not settings.max_requests:
+        lines.append("--max-requests-jitter has no effect without --max-requests")
+    if settings.reuse_port and all(address.startswith(("unix:", "fd:")) for address in settings.bind):
+        lines.append("--reuse-port has no effect on unix sockets and inherited descriptors")
+    return lines
+
+
+def _changed(settings: Settings, name: str) -> bool:
+    return bool(getattr(settings, name) != getattr(DEFAULTS, name))
+
+
+def page() -> str:
+    """docs/settings.md: the table in Markdown."""
+    return "".join(_page())
+
+
+def _page() -> Iterator[str]:
+    yield "# Settings\n\n"
+    yield "Made by `python -m pyserve.settings` from the table in `pyserve/settings.py`; do not edit.\n\n"
+    yield "\n".join(__doc__.splitlines()[7:]).strip() + "\n\n"
+    yield "Sizes: `65536`, `64k`, `10m`, `1g` (powers of 1024).\n"
+    yield "Durations: `30` (seconds), `0.5`, `500ms`, `2m`.\n"
+    yield "The name is that of the keyword in `pyserve.run(app, name=value)`.\n"
+    for group in Group:
+        yield f"\n## {group}\n\n"
+        yield "| Name | Flag | Variable | Value | Default | Meaning |\n|---|---|---|---|---|---|\n"
+        for name, option in OPTIONS.items():
+            if option.group is group:
+                yield _row(name, option)
+
+
+def _row(name: str, option: Option) -> str:
+    flags = ", ".join(f"`{flag}`" for flag in option.flags.split())
+    variables = ", ".join(f"`{variable}`" for variable in (option.variable, *option.fallbacks))
+    value = option.kind.expected + (" (may be repeated)" if option.kind.repeats else "")
+    only = f" Only for `--worker-class {option.only}`." if option.only else ""
+    default = getattr(DEFAULTS, name)
+    shown = "" if default in (None, "") else f"`{shown_value(default)}`"
+    cells = [f"`{name}`", flags, variables, value, shown, option.help + only]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def shown_value(value: object) -> str:
+    """A value in the form in which it could be given on the command line."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
+        case tuple():
+            return ",".join(map(str, value))
+    return str(value)
+
+
+if __name__ == "__main__":
+    print(page(), end="")  # noqa: T201 - that is what it is for

@@ -1,0 +1,2 @@
+"""How the values of settings are written and read: kinds, addresses, references to applications, processor
+counts."""

@@ -1,0 +1,244 @@
+"""The kinds of value that a setting can have, and how each is read.
+
+A kind reads either the text of a command line or an environment variable, or the Python value of a keyword,
+and returns the value in the form in which `Settings` keeps it. What it cannot read raises ValueError, whose
+text (often empty) is a hint that is added to `Kind.expected`.
+"""
+
+import difflib
+import math
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from pyserve.values import processors
+from pyserve.values.addresses import parse_address
+from pyserve.values.reference import parse_reference
+
+_LARGEST = 2**31 - 1  # what a C int holds: backlogs, descriptors
+_LONGEST = 1_000_000_000.0  # seconds; people write 999999999 for "never"
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt]?)(?:i?b)?)", re.ASCII | re.IGNORECASE)
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|)", re.ASCII | re.IGNORECASE)
+_SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
+_TRUE = {"1", "true", "yes", "on", "y"}
+_FALSE = {"0", "false", "no", "off", "n"}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """expected: completes "expected …". metavar: the value's place in the help; empty for a switch. unit:
+    what a bare number counts. repeats: may be given several times. negates: a switch that has a `--no-`
+    form."""
+
+    expected: str
+    metavar: str
+    parse: Callable[[object], object]
+    unit: str = ""
+    repeats: bool = False
+    negates: bool = False
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """The names that resemble a mistyped one, as the end of a message: "; did you mean 'x' or 'y'?", or
+    nothing."""
+    lowered = {other.lower(): other for other in names}
+    found = difflib.get_close_matches(name.lower(), lowered, n=2, cutoff=0.6)
+    return f"; did you mean {' or '.join(repr(lowered[match]) for match in found)}?" if found else ""
+
+
+def whole(low: int = 0, high: int = _LARGEST, *, zero: int = 0) -> Kind:
+    """A whole number from `low` to `high`. zero: what 0 stands for."""
+
+    def parse(given: object) -> int:
+        number = _whole(given)
+        if not low <= number <= high:
+            raise ValueError
+        return number or zero
+
+    limits = f"of {low} or more" if high == _LARGEST else f"from {low} to {high}"
+    return Kind(f"a whole number {limits}", "NUMBER", parse)
+
+
+def workers() -> Kind:
+    """A number of processes, or `auto` for one per processor that this process may use."""
+    numbers = whole(1, 4096)
+
+    def parse(given: object) -> object:
+        if isinstance(given, str) and given.strip().lower() == "auto":
+            return min(processors.available(), 4096)
+        return numbers.parse(given)
+
+    return Kind(f"{numbers.expected}, or auto", "NUMBER|auto", parse)
+
+
+def size(low: int = 0) -> Kind:
+    """Octets: 1048576, 1024k, 1m, 1g (powers of 1024)."""
+
+    def parse(given: object) -> int:
+        if isinstance(given, str):
+            match = _SIZE.fullmatch(given.strip())
+            if match is None:
+                raise ValueError
+            number = int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
+        else:
+            number = _whole(given)
+        if not low <= number < 2**60:
+            raise ValueError
+        return number
+
+    least = f"{low} bytes or more" if low else "0 or more bytes"
+    return Kind(f"a size of {least} such as 65536, 64k, 10m or 1g", "SIZE", parse, unit="bytes")
+
+
+def seconds() -> Kind:
+    """A duration: 30, 0.5, 500ms, 30s, 2m, 1h."""
+
+    def parse(given: object) -> float:
+        if isinstance(given, str):
+            match = _DURATION.fullmatch(given.strip())
+            if match is None:
+                raise ValueError
+            number = float(match[1]) * _SECONDS[match[2].lower()]
+        elif isinstance(given, int | float) and not isinstance(given, bool):
+            number = float(given)
+        else:
+            raise ValueError
+        if not math.isfinite(number) or not 0.0 <= number <= _LONGEST:
+            raise ValueError
+        return number
+
+    return Kind("0 or more seconds such as 30, 0.5, 500ms or 2m", "SECONDS", parse, unit="seconds")
+
+
+def choice(*names: str) -> Kind:
+    """One of a few words, in any case."""
+
+    def parse(given: object) -> str:
+        if not isinstance(given, str):
+            raise ValueError
+        name = given.strip().lower()
+        if name not in names:
+            raise ValueError(near(name, names))
+        return name
+
+    return Kind(f"one of {', '.join(names)}", "|".join(names), parse)
+
+
+def switch(*, negates: bool = True) -> Kind:
+    """On or off. As a flag it takes no value; negates: there is a `--no-` form to overrule the
+    environment."""
+
+    def parse(given: object) -> bool:
+        word = str(given).strip().lower()
+        if word in _TRUE:
+            return True
+        if word in _FALSE:
+            return False
+        raise ValueError
+
+    return Kind("true or false", "", parse, negates=negates)
+
+
+def text() -> Kind:
+    """Any text in one line."""
+
+    def parse(given: object) -> str:
+        return _text(given)
+
+    return Kind("a text in one line", "TEXT", parse)
+
+
+def file(*, required: bool = False) -> Kind:
+    """The path of a file; empty for none unless required."""
+
+    def parse(given: object) -> str | None:
+        path = _text(given)
+        if path or not required:
+            return path or None
+        raise ValueError
+
+    return Kind("the path of a file", "FILE", parse)
+
+
+def directory() -> Kind:
+    """A directory; whether it exists is checked when all settings are known (one may be relative to
+    another)."""
+
+    def parse(given: object) -> str:
+        path = os.path.expanduser(_text(given))
+        if not path:
+            raise ValueError
+        return path
+
+    return Kind("a directory that exists", "DIRECTORY", parse)
+
+
+def url_path() -> Kind:
+    """The path under which the application is mounted, without its last slash; "/" is the same as none."""
+
+    def parse(given: object) -> str:
+        path = _text(given).rstrip("/")
+        if path and not path.startswith("/"):
+            raise ValueError(f", {'/' + path!r} perhaps")
+        if any(mark in path for mark in "?# "):
+            raise ValueError
+        return path
+
+    return Kind("a path such as /api", "PATH", parse)
+
+
+def host() -> Kind:
+    """A host name or address without port, IPv6 with or without brackets."""
+
+    def parse(given: object) -> str:
+        name = _text(given).strip()
+        bare = name.strip("[]")
+        parse_address(f"[{bare}]:1" if ":" in bare else f"{bare}:1")
+        return bare
+
+    return Kind("a host name or an address, without port", "HOST", parse)
+
+
+def addresses() -> Kind:
+    """Where to listen, once or several times, also separated by commas; kept in one normal form each."""
+
+    def parse(given: object) -> tuple[str, ...]:
+        parts = [given] if isinstance(given, str) else given
+        if not isinstance(parts, list | tuple):
+            raise ValueError
+        found = [str(parse_address(one)) for part in parts for one in _text(part).split(",")]
+        if not found:
+            raise ValueError
+        return tuple(found)
+
+    expected = "host:port, :port, [::1]:port, unix:path or fd://number"
+    return Kind(expected, "ADDRESS", parse, repeats=True)
+
+
+def application() -> Kind:
+    """`module:attribute` as text, or the application itself (only from a keyword)."""
+
+    def parse(given: object) -> object:
+        if isinstance(given, str):
+            return str(parse_reference(given.strip()))
+        if not callable(given):
+            raise ValueError
+        return given
+
+    return Kind("module, module:attribute or module:factory()", "APP", parse)
+
+
+def _whole(given: object) -> int:
+    if isinstance(given, str) and re.fullmatch(r"[+-]?\d{1,18}", given.strip(), re.ASCII):
+        return int(given)
+    if isinstance(given, int) and not isinstance(given, bool):
+        return given
+    raise ValueError
+
+
+def _text(given: object) -> str:
+    given = os.fspath(given) if isinstance(given, os.PathLike) else given
+    if not isinstance(given, str) or any(mark in given for mark in "\0\r\n"):
+        raise ValueError
+    return given
