@@ -1,0 +1,96 @@
+"""Field names and values (RFC 9110 section 5), in both directions.
+
+Names go through bounded tables: a name met before costs one look-up, a new one is checked against the grammar once. The
+tables hold names, never values or messages, and stop growing at a bound, so that a peer cannot fill memory with them.
+"""
+
+import re
+from enum import IntEnum
+
+from pyserve.protocol.errors import ApplicationError, ProtocolError
+
+# (lower-case name, value) in the order they came
+Fields = list[tuple[bytes, bytes]]
+
+# token = 1*tchar (RFC 9110 section 5.6.2)
+TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+# What a message head may consist of: HTAB, SP, VCHAR, obs-text (RFC 9110 section 5.5), and CR LF as line ends.
+_HEAD_OCTETS = bytes([9, 10, 13, *range(32, 127), *range(128, 256)])
+
+_KNOWN_AT_MOST = 1024  # names in one table; ordinary traffic knows about a hundred
+
+
+def is_clean(lines: bytes) -> bool:
+    """Tell whether octets are whole lines: no control character but HTAB, CR and LF only together, no folded line.
+
+    This one rule stops request smuggling by bare CR or LF on the way in and response splitting on the way out
+    (RFC 9112 sections 2.2, 5.2 and 11.1).
+    """
+    count = lines.count(b"\r\n")
+    return (
+        lines.count(b"\n") == count
+        and lines.count(b"\r") == count
+        and not lines.translate(None, _HEAD_OCTETS)
+        and b"\n " not in lines
+        and b"\n\t" not in lines
+    )
+
+
+class RequestNames(dict[bytes, bytes]):
+    """Field name as it was sent -> the same in lower case; `ProtocolError` 400 for what is no token."""
+
+    def __missing__(self, name: bytes) -> bytes:
+        if not TOKEN.fullmatch(name):
+            raise ProtocolError(400, "invalid field name (RFC 9110 section 5.1)")
+        lower = name.lower()
+        if len(self) < _KNOWN_AT_MOST:
+            self[name] = lower
+        return lower
+
+
+class Meaning(IntEnum):
+    """What a response field means to the server; NONE for all that merely passes through. Values are bits of a set."""
+
+    NONE = 0
+    LENGTH = 1
+    DATE = 2
+    SERVER = 4
+    CONNECTION = 8
+    HOP = 16  # hop-by-hop, the server's own business (RFC 9110 section 7.6.1)
+
+
+_MEANINGS = {
+    b"content-length": Meaning.LENGTH,
+    b"connection": Meaning.CONNECTION,
+    b"keep-alive": Meaning.HOP,
+    b"proxy-connection": Meaning.HOP,
+    b"te": Meaning.HOP,
+    b"transfer-encoding": Meaning.HOP,
+    b"upgrade": Meaning.HOP,
+    b"date": Meaning.DATE,
+    b"server": Meaning.SERVER,
+}
+
+
+class ResponseNames(dict[bytes, Meaning]):
+    """Response field name -> its meaning; `ApplicationError` for what is no token."""
+
+    def __missing__(self, name: bytes) -> Meaning:
+        if not isinstance(name, bytes):
+            raise ApplicationError(f"a response field name must be bytes, not {type(name).__name__}")
+        if not TOKEN.fullmatch(name):
+            raise ApplicationError(f"invalid response field name {name!r} (RFC 9110 section 5.1)")
+        meaning = _MEANINGS.get(name.lower(), Meaning.NONE)
+        if len(self) < _KNOWN_AT_MOST:
+            self[name] = meaning
+        return meaning
+
+
+request_names = RequestNames()
+response_names = ResponseNames()
+
+
+def options(value: bytes) -> list[bytes]:
+    """Split a list field such as Connection into lower-case members without empty ones (RFC 9110 section 5.6.1)."""
+    return [option for item in value.split(b",") if (option := item.strip(b" \t").lower())]

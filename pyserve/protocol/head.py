@@ -1,0 +1,177 @@
+"""The head of a request: request line, field lines, and the framing they declare (RFC 9112 sections 3, 5 and 6).
+
+A few searches over the whole of a complete head say that nothing is wrong with its octets; only what fails them, or is
+large, is judged line by line (`Scanner`). The parser library then takes the fields apart. What only it refuses is said
+in our own words by `_diagnose`, so that both libraries lead to the same answer.
+"""
+
+import re
+
+from pyserve.protocol.errors import ProtocolError
+from pyserve.protocol.exchange import Exchange
+from pyserve.protocol.fields import TOKEN, Fields, is_clean, options
+from pyserve.protocol.limits import Limits, Scanner, content_too_large, too_many_fields
+from pyserve.protocol.parsers import Malformed, Parser
+from pyserve.protocol.target import is_host, split_target
+
+# HTTP-version = "HTTP/" DIGIT "." DIGIT, case-sensitive (RFC 9112 section 2.3)
+_VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
+_ANY_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
+# field-line = field-name ":" OWS field-value OWS (RFC 9112 section 5)
+_FIELD_LINE = re.compile(rb"(" + TOKEN.pattern + rb"):(.*)")
+# Content-Length = 1*DIGIT (RFC 9110 section 8.6); 18 digits stay below 2**63
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+# Fields of which a second one is an attack or a mistake (RFC 9112 sections 3.2, 6.1 and 6.3)
+_ONCE = frozenset((b"host", b"content-length", b"transfer-encoding"))
+
+# Method tokens as text; bounded, as a peer may invent any number of them.
+_METHODS_AT_MOST = 256
+_methods: dict[bytes, str] = {}
+
+
+def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) -> None:
+    """Read one complete head, its empty line included, into the request side of `exchange`. Raises `ProtocolError`."""
+    if len(head) > limits.request_line or len(head) > limits.field_size or not is_clean(head):
+        Scanner(limits, 0).scan(head)
+    elif head.count(b"\r\n") - 2 > limits.fields:
+        raise too_many_fields()
+    method, target, version = _request_line(head[: head.find(b"\r\n")])
+    path, query, authority = split_target(method, target)
+    try:
+        fields = parse(head)
+    except Malformed:
+        raise _diagnose(head, version, limits) from None
+    index = dict(fields)
+    if len(index) != len(fields):
+        index = _join(fields)
+    if authority is not None and b"host" not in index:
+        # An HTTP/1.0 message may name its host in the target alone (RFC 9112 section 3.2.2).
+        fields.append((b"host", authority))
+        index[b"host"] = authority
+    _check_host(index, version, authority)
+    exchange.method = method
+    exchange.target = target
+    exchange.path = path
+    exchange.query = query
+    exchange.version = version
+    exchange.fields = fields
+    exchange.index = index
+    exchange.length = _framing(index, version, limits)
+    exchange.keep = method != "CONNECT" and _keeps(index.get(b"connection"), version)
+    exchange.expects = b"expect" in index and _expects(index[b"expect"], version)
+
+
+def _request_line(line: bytes) -> tuple[str, bytes, str]:
+    """request-line = method SP request-target SP HTTP-version (RFC 9112 section 3)."""
+    if not line.isascii() or b"\t" in line:
+        raise ProtocolError(400, "octet not allowed in a request line (RFC 9112 section 3)")
+    try:
+        token, target, protocol = line.split(b" ")
+    except ValueError:
+        raise ProtocolError(400, "malformed request line (RFC 9112 section 3)") from None
+    version = _VERSIONS.get(protocol)
+    if version is None:
+        if _ANY_VERSION.fullmatch(protocol):
+            raise ProtocolError(505, "this server speaks HTTP/1.0 and HTTP/1.1 (RFC 9110 section 15.6.6)")
+        raise ProtocolError(400, "malformed HTTP version (RFC 9112 section 2.3)")
+    return _methods.get(token) or _learn_method(token), target, version
+
+
+def _learn_method(token: bytes) -> str:
+    """method = token (RFC 9110 section 9.1), case-sensitive and open to new ones."""
+    if not TOKEN.fullmatch(token):
+        raise ProtocolError(400, "malformed method (RFC 9110 section 9.1)")
+    method = token.decode("ascii")
+    if len(_methods) < _METHODS_AT_MOST:
+        _methods[token] = method
+    return method
+
+
+def _join(fields: Fields) -> dict[bytes, bytes]:
+    """Map each name to its value, the values of a repeated field as one list (RFC 9110 section 5.3)."""
+    index: dict[bytes, bytes] = {}
+    for name, value in fields:
+        if name not in index:
+            index[name] = value
+        elif name in _ONCE:
+            raise ProtocolError(400, f"more than one {name.decode().title()} (RFC 9112 sections 3.2 and 6)")
+        else:
+            index[name] += (b"; " if name == b"cookie" else b", ") + value
+    return index
+
+
+def _check_host(index: dict[bytes, bytes], version: str, authority: bytes | None) -> None:
+    """One valid Host, in agreement with an authority in the target (RFC 9112 section 3.2)."""
+    host = index.get(b"host")
+    if host is None:
+        if version == "1.1":
+            raise ProtocolError(400, "no Host (RFC 9112 section 3.2)")
+    elif not is_host(host):
+        raise ProtocolError(400, "invalid Host (RFC 9110 section 7.2)")
+    elif authority is not None and authority.lower() != host.lower():
+        # RFC 9112 section 3.2.2 has the authority replace Host; what a proxy before us made of the two is not known,
+        # so the difference itself is refused.
+        raise ProtocolError(400, "Host differs from the target's authority (RFC 9112 section 3.2.2)")
+
+
+def _framing(index: dict[bytes, bytes], version: str, limits: Limits) -> int | None:
+    """Return the octets of the content, None when it is chunked (RFC 9112 section 6.3)."""
+    length = index.get(b"content-length")
+    coding = index.get(b"transfer-encoding")
+    if coding is not None:
+        _check_coding(coding, version, length)
+        return None
+    if length is None:
+        return 0
+    if not _LENGTH.fullmatch(length):
+        raise ProtocolError(400, "invalid Content-Length (RFC 9110 section 8.6)")
+    size = int(length)
+    if size > limits.body:
+        raise content_too_large()
+    return size
+
+
+def _check_coding(coding: bytes, version: str, length: bytes | None) -> None:
+    """Only a single `chunked` is understood, and what lets two readers disagree is refused (RFC 9112 section 6.1)."""
+    if length is not None:
+        raise ProtocolError(400, "both Content-Length and Transfer-Encoding (RFC 9112 section 6.3)")
+    if version != "1.1":
+        raise ProtocolError(400, "Transfer-Encoding in an HTTP/1.0 message (RFC 9112 section 6.1)")
+    if coding.lower() == b"chunked":
+        return
+    codings = options(coding)
+    if codings[-1:] != [b"chunked"] or codings.count(b"chunked") > 1 or coding.strip(b" \t,").lower() == b"chunked":
+        raise ProtocolError(400, "chunked must be the one and last transfer coding (RFC 9112 section 6.3)")
+    raise ProtocolError(501, "transfer coding not implemented (RFC 9112 section 6.1)")
+
+
+def _keeps(connection: bytes | None, version: str) -> bool:
+    """Tell whether the peer lets the connection be used again (RFC 9112 section 9.3)."""
+    if connection is None:
+        return version == "1.1"
+    chosen = options(connection)
+    return b"close" not in chosen and (version == "1.1" or b"keep-alive" in chosen)
+
+
+def _expects(expectation: bytes, version: str) -> bool:
+    """Tell whether the peer waits for 100 (RFC 9110 section 10.1.1); an HTTP/1.0 one is not listened to."""
+    if version != "1.1":
+        return False
+    if expectation.lower() != b"100-continue":
+        raise ProtocolError(417, "only 100-continue can be expected (RFC 9110 section 10.1.1)")
+    return True
+
+
+def _diagnose(head: bytes, version: str, limits: Limits) -> ProtocolError:
+    """Say what is wrong with a head that the parser library refused."""
+    fields: Fields = []
+    for line in head.split(b"\r\n")[1:-2]:
+        match = _FIELD_LINE.fullmatch(line)
+        if match is None:
+            return ProtocolError(400, "malformed field line (RFC 9112 section 5)")
+        fields.append((match[1].lower(), match[2].strip(b" \t")))
+    try:
+        _framing(_join(fields), version, limits)
+    except ProtocolError as error:
+        return error
+    return ProtocolError(400, "malformed head (RFC 9112 section 2)")

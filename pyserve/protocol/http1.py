@@ -1,0 +1,379 @@
+"""One HTTP/1.1 connection without its socket: octets in, exchanges and octets out (RFC 9112).
+
+The driver's duties: hand in what it reads (`receive`, `receive_eof`), start the exchange that comes back, and after any
+call on the wire or one of its exchanges write what is in `out`. When an exchange is over, `proceed` gives the next one
+that is already here (pipelining, section 9.3.2), or `closing` tells to half-close, linger and close (section 9.6).
+`awaiting` tells which deadline applies; the wire itself knows no time, and hears of a missed one by `expire`.
+
+    DONE, DONE, KEEP      next exchange
+    BODY, DONE, KEEP      drain up to a limit, then next; else close          (section 9.3)
+    *,    DONE, CLOSE     half-close, linger, close                           (section 9.6)
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from pyserve.protocol.chunked import ChunkedDecoder
+from pyserve.protocol.errors import ProtocolError
+from pyserve.protocol.exchange import Data, Exchange, Receiving, Sending
+from pyserve.protocol.fields import Meaning
+from pyserve.protocol.head import read_head
+from pyserve.protocol.limits import Limits, Scanner
+from pyserve.protocol.parsers import Parser
+from pyserve.protocol.status import STATUS_LINES
+
+
+class Awaiting(Enum):
+    """What the wire waits for from the peer; each has its deadline."""
+
+    HEAD = "head"  # a request's head, begun or the connection's first
+    BODY = "body"
+    IDLE = "idle"  # the next request, of which nothing has come
+    NOTHING = "nothing"
+
+
+class Persistence(Enum):
+    """Whether the connection is used again; it never goes back."""
+
+    KEEP = "keep"
+    CLOSE = "close"
+
+
+@dataclass(slots=True)
+class WireConfig:
+    """What all connections of one worker share; the worker changes the last two as time goes on.
+
+    limits, parse: see there. server: the Server field line or b"". date: the Date field line as of now, or b""
+    (RFC 9110 section 6.6.1). retiring: the worker takes no further request on any connection (Connection: close).
+    """
+
+    limits: Limits
+    parse: Parser
+    server: bytes = b""
+    date: bytes = b""
+    retiring: bool = False
+
+
+# Data up to so many octets is copied behind a head or a chunk size of at most so many; more is not worth the copy.
+_COPIED = 16384
+_SHORT = 2048
+_EMPTY = b""
+
+
+class Http1Wire:
+    """The server's side of one HTTP/1.x connection.
+
+    out: octets and file spans to write, in order; the driver empties it. exchange: the one in progress, or None.
+    error: the protocol error that ended the connection, for the log. cut: a response was broken off after its head in
+    a way that only a reset shows to the peer.
+    """
+
+    __slots__ = (
+        "_buffer", "_chunked", "_decoder", "_drained", "_eof", "_left", "_position", "_scanner",
+        "config", "cut", "error", "exchange", "out", "persistence", "served",
+    )  # fmt: skip
+
+    def __init__(self, config: WireConfig) -> None:
+        self.config = config
+        self.out: list[Data] = []
+        self.exchange: Exchange | None = None
+        self.persistence = Persistence.KEEP
+        self.served = 0  # exchanges begun on this connection
+        self.error: ProtocolError | None = None
+        self.cut = False
+        self._buffer: bytes | bytearray = _EMPTY
+        self._position = 0  # up to here the buffer is used
+        self._scanner: Scanner | None = None  # of a head that has come in part
+        self._decoder: ChunkedDecoder | None = None
+        self._left = 0  # octets of content to come, where a length says so
+        self._drained = 0  # octets of content thrown away after the response
+        self._chunked = False  # the response's coding
+        self._eof = False
+
+    # What the driver asks and says
+
+    @property
+    def awaiting(self) -> Awaiting:
+        if self.exchange is not None:
+            return Awaiting.BODY if self.exchange.receiving is Receiving.BODY else Awaiting.NOTHING
+        if self.persistence is Persistence.CLOSE:
+            return Awaiting.NOTHING
+        return Awaiting.IDLE if self.served and not self.pending else Awaiting.HEAD
+
+    @property
+    def pending(self) -> int:
+        """Octets that have come and are not used: part of a head, or what a peer sent ahead."""
+        return len(self._buffer) - self._position
+
+    @property
+    def closing(self) -> bool:
+        """Nothing more will be received or sent: write what is in `out`, half-close, linger, close."""
+        exchange = self.exchange
+        return self.persistence is Persistence.CLOSE and (exchange is None or exchange.sending is Sending.DONE)
+
+    def receive(self, data: bytes) -> Exchange | None:
+        """Take octets; return an exchange to start when they complete its head.
+
+        While an exchange is in progress its content is taken and what follows is kept: the driver stops reading when
+        `pending` or the exchange's `buffered` is more than it wants to hold.
+        """
+        if self.closing:
+            return None
+        if self._position == len(self._buffer):
+            self._buffer = data
+            self._position = 0
+        else:
+            self._compact()
+            self._buffer += data
+        return self.proceed()
+
+    def receive_eof(self) -> None:
+        """The peer will send no more (FIN). What it has asked for whole is still answered."""
+        self._eof = True
+        exchange = self.exchange
+        if exchange is None:
+            self._end_of_heads()
+            return
+        exchange.peer_done = True
+        if exchange.receiving is Receiving.BODY and not self.closing:
+            self._refuse(ProtocolError(400, "content cut short (RFC 9112 section 8)"))
+
+    def proceed(self) -> Exchange | None:
+        """Go on with what has been received; return the next exchange to start, if its head is here."""
+        exchange = self.exchange
+        if exchange is not None:
+            if exchange.receiving is Receiving.BODY and not self.closing:
+                self._receive_body(exchange)
+            if self.exchange is not None:
+                return None
+        return self._receive_head()
+
+    def expire(self) -> None:
+        """The deadline of what the wire awaits has passed: answer 408 if something has begun, and close."""
+        if self.awaiting is Awaiting.BODY or (self.awaiting is Awaiting.HEAD and self.pending):
+            self._refuse(ProtocolError(408, "the request took too long (RFC 9110 section 15.5.9)"))
+        else:
+            self.persistence = Persistence.CLOSE
+
+    def lose(self) -> None:
+        """The connection is reset or a write failed: nothing can be sent any more."""
+        self.persistence = Persistence.CLOSE
+        self.out.clear()
+        if self.exchange is not None:
+            self.exchange.gone = True
+
+    # Inwards
+
+    def _compact(self) -> None:
+        """Make the buffer one that can grow and that holds only what is not used."""
+        if isinstance(self._buffer, bytes):
+            self._buffer = bytearray(self._buffer[self._position :])
+        else:
+            del self._buffer[: self._position]
+        self._position = 0
+
+    def _receive_head(self) -> Exchange | None:
+        if self.persistence is Persistence.CLOSE:
+            return None
+        if self._scanner is not None:
+            return self._receive_rest_of_head()
+        buffer = self._buffer
+        while buffer.startswith(b"\r\n", self._position):  # empty lines before a request line (RFC 9112 section 2.2)
+            self._position += 2
+        end = buffer.find(b"\r\n\r\n", self._position) + 4
+        if end < 4:
+            return self._receive_rest_of_head()
+        head = bytes(buffer[self._position : end])
+        self._position = end
+        return self._begin(head)
+
+    def _receive_rest_of_head(self) -> Exchange | None:
+        """Judge a head that has come in part, as far as it has come."""
+        if self._position or isinstance(self._buffer, bytes):
+            self._compact()
+        buffer = self._buffer
+        if len(buffer) > 1 or (buffer and buffer != b"\r"):
+            if self._scanner is None:
+                self._scanner = Scanner(self.config.limits, 0)
+            try:
+                end = self._scanner.scan(buffer)
+            except ProtocolError as error:
+                self._refuse(error)
+                return None
+            if end >= 0:
+                self._scanner = None
+                self._position = end
+                return self._begin(bytes(buffer[:end]))
+        if self._eof:
+            self._end_of_heads()
+        return None
+
+    def _end_of_heads(self) -> None:
+        if self.pending:
+            self._refuse(ProtocolError(400, "head cut short (RFC 9112 section 8)"))
+        self.persistence = Persistence.CLOSE
+
+    def _begin(self, head: bytes) -> Exchange | None:
+        config = self.config
+        exchange = Exchange(self)
+        try:
+            read_head(head, config.parse, config.limits, exchange)
+        except ProtocolError as error:
+            self._refuse(error)
+            return None
+        self.exchange = exchange
+        self.served += 1
+        if exchange.length != 0:
+            exchange.receiving = Receiving.BODY
+            self._drained = 0
+            if exchange.length is None:
+                self._decoder = ChunkedDecoder(config.limits)
+            else:
+                self._left = exchange.length
+            self._receive_body(exchange)
+            if exchange.error is not None:
+                return None
+        return exchange
+
+    def _receive_body(self, exchange: Exchange) -> None:
+        """Take the content that has come; past the response's end it is thrown away (RFC 9112 section 9.3)."""
+        buffer = self._buffer
+        content: bytes | bytearray
+        if self._decoder is None:
+            end = min(len(buffer), self._position + self._left)
+            content = buffer[self._position : end]
+            self._left -= len(content)
+            self._position = end
+            done = not self._left
+        else:
+            content = bytearray()
+            try:
+                self._position = self._decoder.feed(buffer, self._position, content)
+            except ProtocolError as error:
+                self._refuse(error)
+                return
+            done = self._decoder.done
+        if content:
+            exchange.received += len(content)
+            if exchange.sending is Sending.DONE:
+                self._drained += len(content)
+            else:
+                exchange.store(content)
+        if done:
+            exchange.receiving = Receiving.DONE
+            self._decoder = None
+        if exchange.sending is Sending.DONE:
+            self._settle(exchange)
+
+    def _refuse(self, error: ProtocolError) -> None:
+        """Answer the peer's error; the connection is not used again."""
+        self.error = error
+        if self.exchange is not None:
+            self.fail(self.exchange, error)
+        else:
+            self.persistence = Persistence.CLOSE
+            self.out.append(self._error_response(error, with_content=True))
+
+    # Outwards: what an exchange asks of its wire
+
+    def send_informational(self, exchange: Exchange, status: int, block: bytes) -> None:
+        self.out.append(STATUS_LINES[status] + block + b"\r\n")
+
+    def send_head(self, exchange: Exchange) -> None:
+        """status-line, field lines, and the framing of what follows (RFC 9112 sections 4, 6.1 and 9.6)."""
+        config = self.config
+        status = exchange.status
+        line = STATUS_LINES[status] if exchange.reason is None else b"HTTP/1.1 %d %b\r\n" % (status, exchange.reason)
+        own = exchange.own
+        date = _EMPTY if own & Meaning.DATE else config.date
+        server = _EMPTY if own & Meaning.SERVER else config.server
+        keep = exchange.keep and not config.retiring and not self._is_last(exchange)
+        framing = _EMPTY
+        self._chunked = False
+        if exchange.declared is not None:
+            if not exchange.own & Meaning.LENGTH and status not in (204, 205):
+                framing = b"Content-Length: %d\r\n" % exchange.declared
+        elif status == 205:
+            framing = b"Content-Length: 0\r\n"
+        elif exchange.has_content:
+            if exchange.version == "1.1":
+                self._chunked = True
+                framing = b"Transfer-Encoding: chunked\r\n"
+            else:
+                keep = False
+        if not keep:
+            framing += b"Connection: close\r\n"
+            self.persistence = Persistence.CLOSE
+        elif exchange.version == "1.0":
+            framing += b"Connection: keep-alive\r\n"
+        self.out.append(b"%b%b%b%b%b\r\n" % (line, date, server, exchange.block, framing))
+
+    def send_data(self, data: Data) -> None:
+        """Octets of content, as a chunk where the response is chunked (RFC 9112 section 7.1)."""
+        out = self.out
+        if isinstance(data, bytes) and len(data) <= _COPIED:
+            self._put(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        elif self._chunked:
+            out += (b"%x\r\n" % len(data), data, b"\r\n")
+        else:
+            out.append(data)
+
+    def _put(self, data: bytes) -> None:
+        """Append octets; to a short head they are joined, so that both leave in one piece."""
+        out = self.out
+        if out and isinstance(last := out[-1], bytes) and len(last) < _SHORT:
+            out[-1] = last + data
+        else:
+            out.append(data)
+
+    def end(self, exchange: Exchange, trailers: bytes) -> None:
+        """last-chunk, trailer section, and the verdict on the connection."""
+        if self._chunked:
+            self._put(b"0\r\n%b\r\n" % trailers)
+        if not exchange.keep:
+            self.persistence = Persistence.CLOSE
+        self._settle(exchange)
+
+    def fail(self, exchange: Exchange, error: ProtocolError) -> None:
+        """Answer `error` in the place of the exchange's response, or break that off where it has begun."""
+        exchange.error = error
+        exchange.keep = False
+        self.persistence = Persistence.CLOSE
+        if exchange.sending is Sending.HEAD:
+            exchange.status = error.status
+            exchange.response_fields = []
+            self.out.append(self._error_response(error, with_content=exchange.method != "HEAD"))
+        elif exchange.sending is Sending.BODY:
+            # A peer cannot tell a cut from an end where only the close ends the content.
+            self.cut = not self._chunked and exchange.declared is None and exchange.has_content
+        exchange.sending = Sending.DONE
+        exchange.gone = True
+
+    def _error_response(self, error: ProtocolError, *, with_content: bool) -> bytes:
+        config = self.config
+        text = error.text.encode("ascii", "replace") + b"\n"
+        head = b"%b%b%bContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+        return head % (STATUS_LINES[error.status], config.date, config.server, len(text)) + (
+            text if with_content else b""
+        )
+
+    # Persistence
+
+    def _is_last(self, exchange: Exchange) -> bool:
+        """Tell, before the head leaves, whether this response must be the connection's last."""
+        if self._eof and not self.pending:
+            return True
+        return exchange.receiving is Receiving.BODY and self._too_much_is_unread(exchange)
+
+    def _settle(self, exchange: Exchange) -> None:
+        """The response is complete: decide whether the connection is used again (RFC 9112 section 9.3)."""
+        if self.persistence is Persistence.CLOSE:
+            return
+        if exchange.receiving is Receiving.DONE:
+            self.exchange = None
+        elif self._too_much_is_unread(exchange):
+            self.persistence = Persistence.CLOSE
+
+    def _too_much_is_unread(self, exchange: Exchange) -> bool:
+        # A peer that waits for 100 in vain may send its content or not: what follows could not be told apart.
+        return exchange.expects or max(self._left, self._drained) > self.config.limits.drain

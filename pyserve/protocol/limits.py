@@ -1,0 +1,97 @@
+"""What a peer may send, judged line by line as it arrives (RFC 9112 sections 2.2, 3 and 5, RFC 6585 section 5)."""
+
+import re
+from dataclasses import dataclass
+
+from pyserve.protocol.errors import ProtocolError
+
+# Anything but HTAB, SP, VCHAR and obs-text (RFC 9110 section 5.5); in a request line anything but SP and VCHAR.
+_BAD_IN_FIELD = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
+_BAD_IN_REQUEST_LINE = re.compile(rb"[^\x20-\x7e]")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of one worker's connections; "unlimited" is a very large number.
+
+    request_line: octets of a request line without its end (past it: 414).
+    fields: field lines in one head or trailer section (past it: 431).
+    field_size: octets of one field line without its end (431).
+    body: octets of a request's content (413).
+    drain: octets of an unread content that are read and thrown away so that the connection can be used again.
+    """
+
+    request_line: int
+    fields: int
+    field_size: int
+    body: int
+    drain: int = 65536
+
+
+def too_many_fields() -> ProtocolError:
+    return ProtocolError(431, "too many field lines (RFC 6585 section 5)")
+
+
+def content_too_large() -> ProtocolError:
+    return ProtocolError(413, "content too large (RFC 9110 section 15.5.14)")
+
+
+class Scanner:
+    """Find the end of a section of lines and judge each line on the way; every octet is looked at once.
+
+    A head's verdict must not depend on how its octets were cut into reads. So lines are judged in order, and in a line
+    whatever comes first decides: the octet that no line may hold or the one past the limit.
+    """
+
+    __slots__ = ("_limits", "_line", "_seen", "_start")
+
+    def __init__(self, limits: Limits, start: int, *, first_line: int = 0) -> None:
+        """start: where the section begins in the buffer. first_line: 0 for a head, 1 for trailers (no request line)."""
+        self._limits = limits
+        self._line = first_line
+        self._start = start
+        self._seen = start
+
+    def scan(self, buffer: bytes | bytearray) -> int:
+        """Look at what is new in `buffer`; return where the section ends (past its empty line) or -1 while it has not.
+
+        Raises `ProtocolError` for the first line that is too long, one too many, or holds what no line may hold.
+        """
+        while True:
+            end = buffer.find(b"\n", self._seen)
+            if end < 0:
+                if len(buffer) - self._start > self._limit():
+                    self._check_line(bytes(buffer[self._start :]), whole=False)
+                # A last CR may belong to a line end: it is looked at together with its successor.
+                known = len(buffer) - buffer.endswith(b"\r")
+                self._check_octets(bytes(buffer[self._seen : known]))
+                self._seen = max(self._seen, known)
+                return -1
+            line = bytes(buffer[self._start : end + 1])
+            self._check_line(line, whole=True)
+            self._start = self._seen = end + 1
+            if line == b"\r\n":
+                return end + 1
+            self._line += 1
+
+    def _limit(self) -> int:
+        return self._limits.field_size if self._line else self._limits.request_line
+
+    def _check_octets(self, octets: bytes) -> None:
+        if (_BAD_IN_FIELD if self._line else _BAD_IN_REQUEST_LINE).search(octets):
+            raise ProtocolError(400, "bare CR, bare LF or another octet that no line holds (RFC 9112 section 2.2)")
+
+    def _check_line(self, line: bytes, *, whole: bool) -> None:
+        content = line[:-2] if line.endswith(b"\r\n") else line
+        if not whole and line.endswith(b"\r"):
+            content = line[:-1]
+        limit = self._limit()
+        if self._line and line[:1] in (b" ", b"\t"):
+            raise ProtocolError(400, "folded field line, or a blank before the first (RFC 9112 sections 2.2 and 5.2)")
+        self._check_octets(content[:limit])
+        if len(content) > limit:
+            if self._line:
+                raise ProtocolError(431, "field line too long (RFC 6585 section 5)")
+            raise ProtocolError(414, "request line too long (RFC 9112 section 3)")
+        if content and self._line > self._limits.fields:
+            raise too_many_fields()

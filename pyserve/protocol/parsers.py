@@ -1,0 +1,91 @@
+"""One complete head -> fields: the smallest thing that varies between the parser libraries.
+
+A parser is a function from the octets of a whole request head (request line, field lines, empty line) to the list of
+(lower-case name, value) pairs in their order, with blanks around values removed. It raises `Malformed` for anything
+that its library refuses; what was wrong is then said by `head.diagnose`, in the same words for either library. The
+request line has been taken apart and checked before (head.py), and message framing is decided after.
+"""
+
+import re
+from collections.abc import Callable
+
+import h11
+import httptools
+
+from pyserve.protocol.fields import Fields, request_names
+
+Parser = Callable[[bytes], Fields]
+
+
+class Malformed(Exception):
+    """The library refused the head."""
+
+
+# What both libraries know for certain; any other method token is replaced before the head is fed (llhttp refuses BREW).
+_KNOWN_METHODS = (b"GET /", b"POST /", b"HEAD /", b"PUT /", b"DELETE /", b"PATCH /", b"OPTIONS /")
+_STAND_IN = b"GET / HTTP/1.1"
+
+_ONE_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*[0-9]+[ \t]*\r\n", re.IGNORECASE)
+
+
+def _with_known_line(head: bytes) -> bytes:
+    """Replace a request line that a library may not know (other methods, other target forms) by one that it does."""
+    if head.startswith(_KNOWN_METHODS):
+        return head
+    return _STAND_IN + head[head.find(b"\r\n") :]
+
+
+class _Collector:
+    """What httptools calls back; its calls are most of the cost of a head, so it does nothing but collect."""
+
+    __slots__ = ("complete", "fields")
+
+    def __init__(self) -> None:
+        self.fields: Fields = []
+        self.complete = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((request_names[name], value))
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+
+def parse_httptools(head: bytes) -> Fields:
+    """Parse with httptools (llhttp)."""
+    collector = _Collector()
+    # A new parser for each head: it costs 0.2 us, and nothing of one message can leak into the next.
+    parser = httptools.HttpRequestParser(collector)
+    try:
+        parser.feed_data(_with_known_line(head))
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+        # Past the last field llhttp judges framing and upgrades, which are not its business here.
+        if not collector.complete:
+            raise Malformed from error
+    if not collector.complete:
+        raise Malformed
+    if b" \r\n" in head or b"\t\r\n" in head:  # llhttp keeps trailing blanks
+        return [(name, value.strip(b" \t")) for name, value in collector.fields]
+    return collector.fields
+
+
+def parse_h11(head: bytes) -> Fields:
+    """Parse with h11 (pure Python)."""
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=len(head) + 1)
+    try:
+        connection.receive_data(_with_known_line(head))
+        event = connection.next_event()
+    except h11.RemoteProtocolError as error:
+        raise Malformed from error
+    if not isinstance(event, h11.Request):
+        raise Malformed
+    fields = [(request_names[name], value) for name, value in event.headers.raw_items()]
+    # h11 folds equal lengths, repeated or in a list, into one; they are refused here (RFC 9112 section 6.3).
+    if len(fields) != head.count(b"\r\n") - 2:
+        raise Malformed
+    if any(name == b"content-length" for name, _ in fields) and not _ONE_LENGTH.search(head):
+        raise Malformed
+    return fields
+
+
+PARSERS: dict[str, Parser] = {"httptools": parse_httptools, "h11": parse_h11}

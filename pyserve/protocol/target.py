@@ -1,0 +1,57 @@
+"""Request targets and hosts (RFC 9112 section 3.2, RFC 9110 section 7, RFC 3986)."""
+
+import re
+
+from pyserve.protocol.errors import ProtocolError
+
+# reg-name and IPv4 in one: unreserved / pct-encoded / sub-delims; IP-literal in brackets (RFC 3986 section 3.2.2)
+_UNRESERVED_OR_SUB = rb"-._~!$&'()*+,;=0-9A-Za-z"
+_HOST = (
+    rb"(?:\[[0-9A-Fa-f:.]+\]|\[[vV][0-9A-Fa-f]+\.[:" + _UNRESERVED_OR_SUB + rb"]+\]"
+    rb"|(?:[" + _UNRESERVED_OR_SUB + rb"]|%[0-9A-Fa-f]{2})*)"
+)
+# Host = uri-host [ ":" port ] (RFC 9110 section 7.2); an empty one is allowed there
+_HOST_FIELD = re.compile(_HOST + rb"(?::[0-9]{0,5})?")
+# authority-form = uri-host ":" port (RFC 9112 section 3.2.3)
+_AUTHORITY_FORM = re.compile(_HOST + rb":[0-9]{1,5}")
+# absolute-form of the http and https schemes, without userinfo (RFC 9110 section 4.2.4)
+_ABSOLUTE_FORM = re.compile(rb"(?i:https?)://(" + _HOST + rb"(?::[0-9]{0,5})?)((?:[/?].*)?)")
+
+
+def is_host(value: bytes) -> bool:
+    """Tell whether a Host field's value is one (RFC 9110 section 7.2)."""
+    return _HOST_FIELD.fullmatch(value) is not None
+
+
+def split_target(method: str, target: bytes) -> tuple[bytes, bytes, bytes | None]:
+    """Take a target apart.
+
+    Returns (path, query, authority): raw octets; the path is as sent, `b"*"` for asterisk-form and empty for
+    authority-form; authority is that of an absolute-form. Raises `ProtocolError` 400.
+    """
+    authority: bytes | None = None
+    if not target.startswith(b"/"):
+        target, authority = _other_form(method, target)
+    elif method == "CONNECT":
+        raise ProtocolError(400, "CONNECT takes the authority form (RFC 9112 section 3.2.3)")
+    if b"#" in target:
+        raise ProtocolError(400, "a request target has no fragment (RFC 9112 section 3.2)")
+    path, _, query = target.partition(b"?")
+    return path, query, authority
+
+
+def _other_form(method: str, target: bytes) -> tuple[bytes, bytes | None]:
+    """Split absolute-, authority- and asterisk-form into (path and query, authority)."""
+    if method == "CONNECT":
+        if _AUTHORITY_FORM.fullmatch(target) and not target.startswith(b":"):
+            return b"", None
+        raise ProtocolError(400, "CONNECT takes the authority form (RFC 9112 section 3.2.3)")
+    if target == b"*":
+        if method == "OPTIONS":
+            return target, None
+        raise ProtocolError(400, "only OPTIONS takes the asterisk form (RFC 9112 section 3.2.4)")
+    match = _ABSOLUTE_FORM.fullmatch(target)
+    if match is None or not match[1] or match[1].startswith(b":"):
+        raise ProtocolError(400, "invalid request target (RFC 9112 section 3.2)")
+    rest = match[2]
+    return (rest if rest.startswith(b"/") else b"/" + rest), match[1]

@@ -1,0 +1,263 @@
+"""WSGI: the exchange as environ, start_response and wsgi.input, for a driver whose thread may wait (PEP 3333).
+
+The driver makes one `Template` per listener, and for each exchange calls `make_environ` and `serve`. It gives `serve`
+three things that wait: `flush`, `fill` and `span` (see `Driver`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Protocol
+from urllib.parse import unquote_to_bytes
+
+from pyserve.protocol.errors import ApplicationError, Disconnected, ProtocolError
+from pyserve.protocol.exchange import Exchange, FileSpan, Receiving, Sending
+
+Environ = dict[str, Any]
+Application = Callable[..., Iterable[bytes]]
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+_KNOWN_AT_MOST = 1024
+
+
+class Driver(Protocol):
+    """What the gateway needs of its driver; each may raise `Disconnected`."""
+
+    def flush(self) -> None:
+        """Write what is in the wire's `out`; wait while the peer does not take it."""
+
+    def fill(self) -> None:
+        """Wait until more content has come or the request is over (`receiving` DONE or `error` set)."""
+
+    def span(self, file: Any) -> FileSpan | None:
+        """Open what is left of a file for sendfile, or None when it is no plain file."""
+
+
+class EnvironKeys(dict[bytes, str]):
+    """Field name -> environ key, "" for a field that is left out.
+
+    `X_Foo` and `X-Foo` have the same key, so a peer could write a field that a proxy thinks it has removed. header_map
+    says what becomes of names with an underscore: "drop" them, "refuse" the request, or take them ("dangerous").
+    """
+
+    def __init__(self, header_map: str) -> None:
+        super().__init__({b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"})
+        self.header_map = header_map
+
+    def __missing__(self, name: bytes) -> str:
+        key = "HTTP_" + name.decode("ascii").replace("-", "_").upper()
+        if b"_" in name and self.header_map != "dangerous":
+            if self.header_map == "refuse":
+                raise ProtocolError(400, "underscore in a field name (header_map refuse; PEP 3333)")
+            key = ""
+        if len(self) < _KNOWN_AT_MOST:
+            self[name] = key
+        return key
+
+
+def make_environ(exchange: Exchange, template: Environ, keys: EnvironKeys) -> Environ:
+    """Build the environ (PEP 3333) from what all requests of a listener share.
+
+    `wsgi.input` is set by `serve`. Raises `ProtocolError` where header_map refuses.
+    """
+    environ = template.copy()
+    environ["REQUEST_METHOD"] = exchange.method
+    environ["SERVER_PROTOCOL"] = "HTTP/" + exchange.version
+    environ["RAW_URI"] = environ["REQUEST_URI"] = exchange.target.decode("ascii")
+    environ["QUERY_STRING"] = exchange.query.decode("ascii")
+    path = exchange.path
+    if b"%" in path:
+        path = unquote_to_bytes(path)
+    environ["PATH_INFO"] = path.decode("latin-1")
+    script_name = environ["SCRIPT_NAME"]
+    if script_name:
+        _strip(environ, script_name)
+    for name, value in exchange.index.items():
+        key = keys[name]
+        if key:
+            # Two names with one key meet only under header_map "dangerous".
+            environ[key] = (
+                value.decode("latin-1") if key not in environ else f"{environ[key]},{value.decode('latin-1')}"
+            )
+    return environ
+
+
+def _strip(environ: Environ, script_name: str) -> None:
+    """Take the mount point off the path; a proxy in front may have done so already."""
+    path = environ["PATH_INFO"]
+    if path == script_name or path.startswith(script_name + "/"):
+        environ["PATH_INFO"] = path[len(script_name) :]
+
+
+class Input:
+    """`wsgi.input`: the content, ending where the request's ends, whether a length or chunks say so.
+
+    Reads wait for what has not arrived. They raise `Disconnected` (an OSError) when the rest will never come: a
+    truncated content never looks like a whole one.
+    """
+
+    __slots__ = ("_driver", "_exchange")
+
+    def __init__(self, exchange: Exchange, driver: Driver) -> None:
+        self._exchange = exchange
+        self._driver = driver
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read `size` bytes, fewer only at the end; all for None or a negative size."""
+        exchange = self._exchange
+        if size is None or size < 0:
+            while self._more():
+                pass
+            return exchange.take()
+        while exchange.buffered < size and self._more():
+            pass
+        return exchange.take(size)
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """Read up to and with the next line feed, at most `size` bytes if that is not None or negative."""
+        exchange = self._exchange
+        searched = 0
+        while True:
+            end = exchange.body.find(b"\n", searched) + 1 if exchange.body else 0
+            searched = exchange.buffered
+            if size is not None and 0 <= size <= searched and not 0 < end <= size:
+                return exchange.take(size)
+            if end:
+                return exchange.take(end)
+            if not self._more():
+                return exchange.take()
+
+    def readlines(self, hint: int | None = -1) -> list[bytes]:
+        """Read lines to the end, or until they hold `hint` bytes if that is positive."""
+        lines = []
+        total = 0
+        for line in self:
+            lines.append(line)
+            total += len(line)
+            if hint is not None and 0 < hint <= total:
+                break
+        return lines
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+    def _more(self) -> bool:
+        """Wait for more; return False at the end."""
+        exchange = self._exchange
+        if exchange.error is not None:
+            raise Disconnected(exchange.error.text)
+        if exchange.receiving is Receiving.DONE:
+            return False
+        self._driver.fill()
+        return True
+
+
+class FileWrapper:
+    """`wsgi.file_wrapper`: sent by sendfile where the file is a plain one, else in blocks (PEP 3333)."""
+
+    def __init__(self, filelike: Any, block_size: int = 65536) -> None:
+        self.filelike = filelike
+        self.block_size = block_size
+        if hasattr(filelike, "close"):
+            self.close = filelike.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self.filelike.read(self.block_size), b"")
+
+
+# Status text -> (code, reason); applications use few.
+_statuses: dict[str, tuple[int, bytes | None]] = {}
+
+
+def _parse_status(status: str) -> tuple[int, bytes | None]:
+    """Take "200 OK" apart; bounded memory of what has been met."""
+    if not isinstance(status, str):
+        raise ApplicationError(f"status must be str, not {type(status).__name__} (PEP 3333)")
+    code, _, reason = status.partition(" ")
+    if not (len(code) == 3 and code.isascii() and code.isdigit()):
+        raise ApplicationError(f"status {status!r} is not three digits, a space and a reason (PEP 3333)")
+    try:
+        parsed = int(code), reason.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ApplicationError(f"status {status!r} is not latin-1 (PEP 3333)") from None
+    if len(_statuses) < _KNOWN_AT_MOST:
+        _statuses[status] = parsed
+    return parsed
+
+
+class _Call:
+    """One call of the application: its start_response and write, and the sending of what it returns."""
+
+    __slots__ = ("_driver", "_exchange")
+
+    def __init__(self, exchange: Exchange, driver: Driver) -> None:
+        self._exchange = exchange
+        self._driver = driver
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: _ExcInfo | None = None
+    ) -> Callable[[bytes], None]:
+        """Set status and headers; return `write`. With exc_info a head that has not left is replaced (PEP 3333)."""
+        exchange = self._exchange
+        if exc_info is not None:
+            try:
+                if exchange.sending is not Sending.HEAD and exc_info[1] is not None:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # no cycle through the traceback
+        elif exchange.status:
+            raise ApplicationError("start_response called again without exc_info (PEP 3333)")
+        code, reason = _statuses.get(status) or _parse_status(status)
+        try:
+            fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ApplicationError(f"headers must be a list of (str, str) in latin-1 (PEP 3333): {error}") from None
+        exchange.send_head(code, reason, fields)
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """Send a block at once; the imperative way of PEP 3333."""
+        if data:
+            self._exchange.send_body(_octets(data), True)
+            self._driver.flush()
+
+    def send(self, result: Iterable[bytes]) -> None:
+        """Send what the application returned: whole where it is at hand, else block by block without delay."""
+        exchange = self._exchange
+        if isinstance(result, list | tuple):
+            data = result[0] if len(result) == 1 else b"".join(map(_octets, result))
+            exchange.send_body(_octets(data), False)
+            return
+        if isinstance(result, FileWrapper):
+            span = self._driver.span(result.filelike)
+            if span is not None:
+                exchange.send_body(span, False)
+                return
+        for block in result:
+            if block:
+                exchange.send_body(_octets(block), True)
+                self._driver.flush()
+                if exchange.complaint or not exchange.has_content:
+                    break
+        exchange.send_body(b"", False)
+
+
+def _octets(block: bytes) -> bytes:
+    if not isinstance(block, bytes):
+        raise ApplicationError(f"the body must be bytes, not {type(block).__name__} (PEP 3333)")
+    return block
+
+
+def serve(application: Application, environ: Environ, exchange: Exchange, driver: Driver) -> None:
+    """Call the application and send its response; `close()` of what it returned is called exactly once.
+
+    What remains in the wire's `out` at the end is the driver's to write. The application's exceptions pass through.
+    """
+    environ["wsgi.input"] = Input(exchange, driver)
+    call = _Call(exchange, driver)
+    result = application(environ, call.start_response)
+    try:
+        call.send(result)
+    finally:
+        close = getattr(result, "close", None)
+        if close is not None:
+            close()
