@@ -1,0 +1,1 @@
+"""Load tests beside other servers, memory checks and call counts; see README.md here."""

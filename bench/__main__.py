@@ -1,0 +1,13 @@
+"""`python -m bench [speed|memory|calls] [options]`; speed unless said."""
+
+import sys
+
+from bench import calls, memory, run
+
+COMMANDS = {"speed": run.main, "memory": memory.main, "calls": calls.main}
+
+if __name__ == "__main__":
+    name, arguments = "speed", sys.argv[1:]
+    if arguments and arguments[0] in COMMANDS:
+        name, *arguments = arguments
+    sys.exit(COMMANDS[name](arguments))

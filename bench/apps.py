@@ -1,0 +1,58 @@
+"""The applications under load: as little application as can be, so that what is measured is the server."""
+
+HELLO = b"Hello, World!"
+BLOCK = b"x" * 65536
+
+_PLAIN = [("Content-Type", "text/plain"), ("Content-Length", str(len(HELLO)))]
+_START = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-type", b"text/plain"), (b"content-length", str(len(HELLO)).encode())],
+}
+_BODY = {"type": "http.response.body", "body": HELLO}
+
+
+def wsgi(environ, start_response):
+    """Hello, as WSGI."""
+    start_response("200 OK", _PLAIN)
+    return [HELLO]
+
+
+async def asgi(scope, receive, send):
+    """Hello, as ASGI."""
+    assert scope["type"] == "http"
+    await send(_START)
+    await send(_BODY)
+
+
+def wsgi_bulk(environ, start_response):
+    """POST counts the body's octets and says how many; GET /N sends N blocks of 64 KiB."""
+    if environ["REQUEST_METHOD"] == "POST":
+        received, read = 0, environ["wsgi.input"].read
+        while part := read(65536):
+            received += len(part)
+        body = str(received).encode()
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+    count = int(environ["PATH_INFO"][1:] or 0)
+    start_response("200 OK", [("Content-Length", str(count * len(BLOCK)))])
+    return (BLOCK for _ in range(count))
+
+
+async def asgi_bulk(scope, receive, send):
+    """The same as `wsgi_bulk`, as ASGI."""
+    assert scope["type"] == "http"
+    if scope["method"] == "POST":
+        received, more = 0, True
+        while more:
+            message = await receive()
+            received += len(message.get("body", b""))
+            more = message.get("more_body", False)
+        blocks = [str(received).encode()]
+    else:
+        blocks = [BLOCK] * int(scope["path"][1:] or 0)
+    length = str(sum(map(len, blocks))).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
+    for block in blocks:
+        await send({"type": "http.response.body", "body": block, "more_body": True})
+    await send({"type": "http.response.body"})
