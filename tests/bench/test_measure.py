@@ -29,7 +29,7 @@ Requests/sec:     19.60
     [
         (PLAIN, Load(157230, 4.0, 0)),
         (TROUBLED, Load(1000, 61.2, 228)),
-        ("  7 requests in 950.00ms, 1.00KB read", Load(7, 0.95, 0)),
+        ("  7 requests in 500.00ms, 1.00KB read", Load(7, 0.5, 0)),
     ],
 )
 def test_what_wrk_prints_is_read(text: str, load: Load) -> None:
