@@ -5,7 +5,7 @@ import re
 from pyserve.protocol.errors import ProtocolError
 
 # reg-name and IPv4 in one: unreserved / pct-encoded / sub-delims; IP-literal in brackets (RFC 3986 section 3.2.2)
-_UNRESERVED_OR_SUB = rb"-._~!$&'()*+,;=0-9A-Za-z"
+_UNRESERVED_OR_SUB = rb"._~!$&'()*+,;=0-9A-Za-z-"
 _HOST = (
     rb"(?:\[[0-9A-Fa-f:.]+\]|\[[vV][0-9A-Fa-f]+\.[:" + _UNRESERVED_OR_SUB + rb"]+\]"
     rb"|(?:[" + _UNRESERVED_OR_SUB + rb"]|%[0-9A-Fa-f]{2})*)"
