@@ -131,11 +131,13 @@ class Http1Wire:
         """The peer will send no more (FIN). What it has asked for whole is still answered."""
         self._eof = True
         exchange = self.exchange
+        if self.closing:
+            return
         if exchange is None:
             self._end_of_heads()
             return
         exchange.peer_done = True
-        if exchange.receiving is Receiving.BODY and not self.closing:
+        if exchange.receiving is Receiving.BODY:
             self._refuse(ProtocolError(400, "content cut short (RFC 9112 section 8)"))
 
     def proceed(self) -> Exchange | None:

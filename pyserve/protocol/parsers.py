@@ -23,7 +23,7 @@ class Malformed(Exception):
 
 # What both libraries know for certain; any other method token is replaced before the head is fed (llhttp refuses BREW).
 _KNOWN_METHODS = (b"GET /", b"POST /", b"HEAD /", b"PUT /", b"DELETE /", b"PATCH /", b"OPTIONS /")
-_STAND_IN = b"GET / HTTP/1.1"
+_STAND_IN = b"GET / HTTP/1.0"  # of 1.1 h11 would ask for a Host
 
 _ONE_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*[0-9]+[ \t]*\r\n", re.IGNORECASE)
 
