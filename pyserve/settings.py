@@ -58,11 +58,7 @@ class Settings:
         "Call what APP names, without arguments, to get the application.",
     )
     chdir: str | None = setting(
-        Group.APPLICATION,
-        "--chdir",
-        None,
-        kinds.directory(),
-        "Change to this directory before anything is loaded.",
+        Group.APPLICATION, "--chdir", None, kinds.directory(), "Change to this directory before anything is loaded."
     )
     app_dir: str | None = setting(
         Group.APPLICATION,
@@ -80,11 +76,7 @@ class Settings:
         "Where to listen: host:port, :port, [::1]:port, unix:path or fd://number; may be repeated.",
     )
     host: str | None = setting(
-        Group.SOCKETS,
-        "--host",
-        None,
-        kinds.host(),
-        "The host of a --bind; 127.0.0.1 if only --port is given.",
+        Group.SOCKETS, "--host", None, kinds.host(), "The host of a --bind; 127.0.0.1 if only --port is given."
     )
     port: int | None = setting(
         Group.SOCKETS,
@@ -98,11 +90,7 @@ class Settings:
         Group.SOCKETS, "--backlog", 2048, kinds.whole(1), "How many connections may wait to be accepted."
     )
     reuse_port: bool = setting(
-        Group.SOCKETS,
-        "--reuse-port",
-        False,
-        kinds.switch(),
-        "Give each worker a socket of its own (SO_REUSEPORT).",
+        Group.SOCKETS, "--reuse-port", False, kinds.switch(), "Give each worker a socket of its own (SO_REUSEPORT)."
     )
     pidfile: str | None = setting(Group.SOCKETS, "--pid -p", None, kinds.file(), "Write the master's process id here.")
 
@@ -133,18 +121,10 @@ class Settings:
         "How many connections a worker holds. Unset: what the limit of descriptors allows.",
     )
     preload_app: bool = setting(
-        Group.WORKERS,
-        "--preload",
-        False,
-        kinds.switch(),
-        "Load the application in the master, before the workers.",
+        Group.WORKERS, "--preload", False, kinds.switch(), "Load the application in the master, before the workers."
     )
     max_requests: int = setting(
-        Group.WORKERS,
-        "--max-requests",
-        0,
-        kinds.whole(),
-        "Replace a worker after so many requests; 0: never.",
+        Group.WORKERS, "--max-requests", 0, kinds.whole(), "Replace a worker after so many requests; 0: never."
     )
     max_requests_jitter: int = setting(
         Group.WORKERS,
@@ -230,11 +210,7 @@ class Settings:
         "How long a request's head may take to arrive; 0: no limit.",
     )
     body_timeout: float = setting(
-        Group.TIMEOUTS,
-        "--body-timeout",
-        30.0,
-        kinds.seconds(),
-        "How long a request's body may pause; 0: no limit.",
+        Group.TIMEOUTS, "--body-timeout", 30.0, kinds.seconds(), "How long a request's body may pause; 0: no limit."
     )
     write_timeout: float = setting(
         Group.TIMEOUTS,

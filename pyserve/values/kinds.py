@@ -194,6 +194,8 @@ def host() -> Kind:
     def parse(given: object) -> str:
         name = _text(given).strip()
         bare = name.strip("[]")
+        if not bare:
+            raise ValueError
         parse_address(f"[{bare}]:1" if ":" in bare else f"{bare}:1")
         return bare
 

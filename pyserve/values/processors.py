@@ -49,9 +49,7 @@ def _groups(root: Path) -> Iterator[Path]:
     for line in _read(root / "proc/self/cgroup").splitlines():
         hierarchy, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        if (
-            hierarchy == "0" and not controllers
-        ):  # version 2; in a hybrid setup it is mounted beside version 1
+        if hierarchy == "0" and not controllers:  # version 2; in a hybrid setup it is mounted beside version 1
             tops = [mounts, mounts / "unified"]
         elif "cpu" in controllers.split(","):
             tops = [mounts / controllers, mounts / "cpu"]

@@ -1,0 +1,131 @@
+"""The kinds of value: what each reads and what it refuses."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyserve.values import kinds, processors
+from pyserve.values.kinds import Kind, near
+
+
+def app(environ: Any, start_response: Any) -> list[bytes]:
+    return []
+
+
+GOOD: list[tuple[str, Kind, object, object]] = [
+    ("whole", kinds.whole(), "0", 0),
+    ("whole", kinds.whole(), " 12 ", 12),
+    ("whole", kinds.whole(), "+12", 12),
+    ("whole", kinds.whole(), 12, 12),
+    ("whole", kinds.whole(1, 5), "5", 5),
+    ("whole zero", kinds.whole(0, 9, zero=9), "0", 9),
+    ("workers", kinds.workers(), "4", 4),
+    ("workers", kinds.workers(), 4, 4),
+    ("size", kinds.size(), "0", 0),
+    ("size", kinds.size(), "65536", 65536),
+    ("size", kinds.size(), "64k", 65536),
+    ("size", kinds.size(), "10M", 10 * 1024**2),
+    ("size", kinds.size(), "1.5g", 3 * 512 * 1024**2),
+    ("size", kinds.size(), "1GiB", 1024**3),
+    ("size", kinds.size(), "1 mb", 1024**2),
+    ("size", kinds.size(), "7b", 7),
+    ("size", kinds.size(), 512, 512),
+    ("seconds", kinds.seconds(), "30", 30.0),
+    ("seconds", kinds.seconds(), "0", 0.0),
+    ("seconds", kinds.seconds(), ".5", 0.5),
+    ("seconds", kinds.seconds(), "1.", 1.0),
+    ("seconds", kinds.seconds(), "500ms", 0.5),
+    ("seconds", kinds.seconds(), "30s", 30.0),
+    ("seconds", kinds.seconds(), "2m", 120.0),
+    ("seconds", kinds.seconds(), "1h", 3600.0),
+    ("seconds", kinds.seconds(), 5, 5.0),
+    ("seconds", kinds.seconds(), 0.25, 0.25),
+    ("seconds", kinds.seconds(), "999999999", 999999999.0),
+    ("choice", kinds.choice("sync", "async"), "sync", "sync"),
+    ("choice", kinds.choice("sync", "async"), "ASYNC ", "async"),
+    ("switch", kinds.switch(), True, True),
+    ("switch", kinds.switch(), False, False),
+    ("switch", kinds.switch(), "1", True),
+    ("switch", kinds.switch(), "Yes", True),
+    ("switch", kinds.switch(), "on", True),
+    ("switch", kinds.switch(), "0", False),
+    ("switch", kinds.switch(), "FALSE", False),
+    ("switch", kinds.switch(), "off", False),
+    ("text", kinds.text(), "x y", "x y"),
+    ("file", kinds.file(), "-", "-"),
+    ("file", kinds.file(), "", None),
+    ("file", kinds.file(), Path("/a/b"), "/a/b"),
+    ("directory", kinds.directory(), "src", "src"),
+    ("url_path", kinds.url_path(), "/api/v1", "/api/v1"),
+    ("url_path", kinds.url_path(), "/api/", "/api"),
+    ("url_path", kinds.url_path(), "/", ""),
+    ("url_path", kinds.url_path(), "", ""),
+    ("host", kinds.host(), "0.0.0.0", "0.0.0.0"),
+    ("host", kinds.host(), "::1", "::1"),
+    ("host", kinds.host(), "[::1]", "::1"),
+    ("host", kinds.host(), "localhost", "localhost"),
+    ("addresses", kinds.addresses(), ":1", ("0.0.0.0:1",)),
+    ("addresses", kinds.addresses(), "a:1,[::1]:2", ("a:1", "[::1]:2")),
+    ("addresses", kinds.addresses(), ("a:1", "unix:/x"), ("a:1", "unix:/x")),
+    ("addresses", kinds.addresses(), ["a:1"], ("a:1",)),
+    ("application", kinds.application(), " main:app ", "main:app"),
+    ("application", kinds.application(), app, app),
+]
+
+BAD: list[tuple[str, Kind, object]] = [
+    *(
+        ("whole", kinds.whole(), given)
+        for given in ("", "x", "1.0", "-1", "1_0", "٣", "1e3", 1.0, True, None, "9" * 30)
+    ),
+    *(("whole 1-5", kinds.whole(1, 5), given) for given in ("0", "6", 0, 6)),
+    ("whole", kinds.whole(), 2**31),
+    *(("workers", kinds.workers(), given) for given in ("0", "-1", "4097", "many", True, None, 1.5)),
+    *(("size", kinds.size(), given) for given in ("", "x", "-1", "1x", "k", "1kk", "1e3", -1, 1.0, True, "9" * 40)),
+    ("size 1", kinds.size(1), "0"),
+    *(("seconds", kinds.seconds(), given) for given in ("", "x", "-1", "nan", "inf", "1d", "s", ".", "9" * 400)),
+    *(("seconds", kinds.seconds(), given) for given in (-1, float("nan"), float("inf"), True, None, [])),
+    *(("choice", kinds.choice("a", "b"), given) for given in ("", "c", None, 1)),
+    *(("switch", kinds.switch(), given) for given in ("", "2", "maybe", None, 2)),
+    *(("text", kinds.text(), given) for given in ("a\nb", "a\0", 1, b"x")),
+    *(("file", kinds.file(), given) for given in ("a\0", 1)),
+    ("file", kinds.file(required=True), ""),
+    ("directory", kinds.directory(), ""),
+    *(("url_path", kinds.url_path(), given) for given in ("api", "/a?b", "/a#b", "/a b", "http://x", 1)),
+    *(("host", kinds.host(), given) for given in ("", "localhost:80", "a b", "http://x", 1)),
+    *(("addresses", kinds.addresses(), given) for given in ("", (), [1], 1, ":1,", "x:y")),
+    *(("application", kinds.application(), given) for given in ("", "a b", 1, None)),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "given", "expected"), GOOD)
+def test_good(name: str, kind: Kind, given: object, expected: object) -> None:
+    found = kind.parse(given)
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(("name", "kind", "given"), BAD)
+def test_bad(name: str, kind: Kind, given: object) -> None:
+    with pytest.raises(ValueError):
+        kind.parse(given)
+
+
+def test_workers_auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processors, "available", lambda: 7)
+    assert kinds.workers().parse("auto") == 7
+    assert kinds.workers().parse(" AUTO ") == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "hint"),
+    [
+        ("worker", ["workers", "threads"], "; did you mean 'workers'?"),
+        ("PYSERVE_WORKER", ["PYSERVE_WORKERS"], "; did you mean 'PYSERVE_WORKERS'?"),
+        ("App", ["app"], "; did you mean 'app'?"),
+        ("xyz", ["workers"], ""),
+        ("x", [], ""),
+    ],
+)
+def test_near(name: str, names: list[str], hint: str) -> None:
+    assert near(name, names) == hint
