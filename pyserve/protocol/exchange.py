@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Protocol
 
 from pyserve.protocol.errors import ApplicationError, Disconnected, ProtocolError
-from pyserve.protocol.fields import Fields, Meaning, is_clean, options, response_names
+from pyserve.protocol.fields import Fields, Meaning, count_lines, options, response_names
 
 
 class Receiving(Enum):
@@ -29,6 +29,12 @@ class Sending(Enum):
     HEAD = "head"
     BODY = "body"
     DONE = "done"
+
+
+# Enum members by names of their own: on the hot path a global is cheaper than an attribute of a class.
+_HEAD, _BODY, _DONE = Sending.HEAD, Sending.BODY, Sending.DONE
+_RECEIVED = Receiving.DONE
+_LENGTH = Meaning.LENGTH
 
 
 class FileSpan:
@@ -113,8 +119,8 @@ class Exchange:
 
     def __init__(self, wire: ResponseWire) -> None:
         self.wire = wire
-        self.receiving = Receiving.DONE
-        self.sending = Sending.HEAD
+        self.receiving = _RECEIVED
+        self.sending: Sending = _HEAD
         self.body: bytearray | None = None
         self.received = 0
         self.error: ProtocolError | None = None
@@ -153,7 +159,7 @@ class Exchange:
 
     def send_continue(self) -> None:
         """Ask for the content if the peer waits to be asked (RFC 9110 section 10.1.1); at most once, else nothing."""
-        if self.expects and self.sending is Sending.HEAD and self.receiving is Receiving.BODY and not self.gone:
+        if self.expects and self.sending is _HEAD and self.receiving is Receiving.BODY and not self.gone:
             self.expects = False
             if not self.received:
                 self.wire.send_informational(self, 100, b"")
@@ -162,7 +168,7 @@ class Exchange:
 
     def send_early_hints(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
         """Send a 103 with `fields` before the response (RFC 8297); nothing to a peer of HTTP/1.0."""
-        if self.sending is not Sending.HEAD:
+        if self.sending is not _HEAD:
             raise ApplicationError("early hints after the response has begun (RFC 8297)")
         if self.version != "1.0" and not self.gone:
             self.wire.send_informational(self, 103, _encode(list(fields)))
@@ -173,22 +179,22 @@ class Exchange:
         status: 200 to 599. reason: None for the standard phrase. Raises `ApplicationError`; may be called again as long
         as nothing has left, and then replaces the earlier head (PEP 3333, `exc_info`).
         """
-        if self.sending is not Sending.HEAD:
+        if self.sending is not _HEAD:
             raise ApplicationError("the response has begun already")
         if not isinstance(status, int) or not 200 <= status <= 599:
             raise ApplicationError(f"status {status!r} is not in 200..599 (RFC 9110 section 15)")
+        if reason is not None and count_lines(reason) != 0:
+            raise ApplicationError("control character in the reason phrase (RFC 9112 section 4)")
         self.declared = None
         self.own = 0
-        lines = []
+        lines = fields
         for name, value in fields:
             meaning = response_names[name]
-            if not meaning or self._heed(meaning, value):
-                lines.append((name, value))
-        if status in _NO_LENGTH and self.own & Meaning.LENGTH:
-            lines = [field for field in lines if response_names[field[0]] is not Meaning.LENGTH]
+            if meaning and not self._heed(meaning, value):
+                lines = [field for field in lines if field[0] != name]
+        if status in _NO_LENGTH and self.own & _LENGTH:
+            lines = [field for field in lines if response_names[field[0]] is not _LENGTH]
         self.block = _encode(lines)
-        if reason is not None and not _is_reason(reason):
-            raise ApplicationError("control character in the reason phrase (RFC 9112 section 4)")
         self.status = status
         self.reason = reason
         self.response_fields = fields
@@ -204,12 +210,22 @@ class Exchange:
             _drop(data)
             raise Disconnected("the peer has gone")
         size = len(data)
-        if self.sending is Sending.HEAD:
-            self._begin(size, more)
-        elif self.sending is Sending.DONE:
+        if self.sending is _HEAD:
+            if not self.status:
+                raise ApplicationError("data before the response's head")
+            if self.declared is None and not more and (self.has_content or (size and self.method == "HEAD")):
+                self.declared = size  # the whole content is at hand
+            self.left = self.declared
+            self.sending = _BODY
+            self.wire.send_head(self)
+        elif self.sending is _DONE:
             raise ApplicationError("data after the response was complete")
         if size:
-            data = self._measure(data, size)
+            if size == self.left and self.has_content:
+                self.left = 0
+                self.body_sent += size
+            else:
+                data = self._measure(data, size)
             if data:
                 self.wire.send_data(data)
         if not more:
@@ -219,24 +235,22 @@ class Exchange:
         """Complete the response with trailers, left out unless the peer takes them (RFC 9110 section 6.5.1)."""
         if self.gone:
             raise Disconnected("the peer has gone")
-        if self.sending is not Sending.BODY:
+        if self.sending is not _BODY:
             raise ApplicationError("trailers before data, or after the response was complete")
         block = _encode(list(fields))
         self._end(block if b"trailers" in options(self.index.get(b"te", b"")) else b"")
 
     def fail(self, status: int, text: str) -> None:
         """Give up the response: answer `status` if nothing has left, else cut it short. The connection closes."""
-        if self.sending is not Sending.DONE:
+        if self.sending is not _DONE:
             self.wire.fail(self, ProtocolError(status, text))
 
     def _heed(self, meaning: Meaning, value: bytes) -> bool:
         """Act on a field that means something to the server; return whether it is sent on."""
-        if meaning is Meaning.LENGTH:
-            if not value.isdigit() or self.declared not in (None, int(value)):
+        if meaning is _LENGTH:
+            if not value.isdigit() or self.own & _LENGTH:
                 raise ApplicationError(f"invalid or second Content-Length {value!r} (RFC 9110 section 8.6)")
             self.declared = int(value)
-            if self.own & Meaning.LENGTH:
-                return False
         elif meaning is Meaning.CONNECTION:
             if b"close" in options(value):
                 self.keep = False
@@ -245,16 +259,6 @@ class Exchange:
             return False
         self.own |= meaning
         return True
-
-    def _begin(self, size: int, more: bool) -> None:
-        """Send the head, now that it is known whether the whole content is at hand."""
-        if not self.status:
-            raise ApplicationError("data before the response's head")
-        self.left = self.declared
-        if self.declared is None and not more and (self.has_content or (size and self.method == "HEAD")):
-            self.declared = self.left = size
-        self.sending = Sending.BODY
-        self.wire.send_head(self)
 
     def _measure(self, data: Data, size: int) -> Data:
         """Hold data against the declared length and count it; return what may be sent of it."""
@@ -294,14 +298,9 @@ def _drop(data: Data) -> None:
 def _encode(fields: Fields) -> bytes:
     """Encode field lines; `ApplicationError` when one would not be exactly one line (RFC 9112 section 11.1)."""
     try:
-        block = b"".join([b"%b: %b\r\n" % field for field in fields])
+        block = b"".join([b"%b: %b\r\n" % (name, value) for name, value in fields])
     except TypeError:
         raise ApplicationError("response field names and values must be bytes") from None
-    if block.count(b"\r\n") != len(fields) or not is_clean(block):
+    if count_lines(block) != len(fields):
         raise ApplicationError("CR, LF or another control character in a response field (RFC 9110 section 5.5)")
     return block
-
-
-def _is_reason(reason: bytes) -> bool:
-    # reason-phrase = 1*( HTAB / SP / VCHAR / obs-text ) (RFC 9112 section 4)
-    return b"\r" not in reason and b"\n" not in reason and is_clean(reason)

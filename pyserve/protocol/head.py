@@ -1,6 +1,6 @@
 """The head of a request: request line, field lines, and the framing they declare (RFC 9112 sections 3, 5 and 6).
 
-A few searches over the whole of a complete head say that nothing is wrong with its octets; only what fails them, or is
+One count over the whole of a complete head says that nothing is wrong with its octets; only what fails them, or is
 large, is judged line by line (`Scanner`). The parser library then takes the fields apart. What only it refuses is said
 in our own words by `_diagnose`, so that both libraries lead to the same answer.
 """
@@ -9,7 +9,7 @@ import re
 
 from pyserve.protocol.errors import ProtocolError
 from pyserve.protocol.exchange import Exchange
-from pyserve.protocol.fields import TOKEN, Fields, is_clean, options
+from pyserve.protocol.fields import TOKEN, Fields, count_lines, options
 from pyserve.protocol.limits import Limits, Scanner, content_too_large, too_many_fields
 from pyserve.protocol.parsers import Malformed, Parser
 from pyserve.protocol.target import is_host, split_target
@@ -24,31 +24,40 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 # Fields of which a second one is an attack or a mistake (RFC 9112 sections 3.2, 6.1 and 6.3)
 _ONCE = frozenset((b"host", b"content-length", b"transfer-encoding"))
 
-# Method tokens as text; bounded, as a peer may invent any number of them.
-_METHODS_AT_MOST = 256
+# Method tokens and hosts that have been found valid; bounded, as a peer may invent any number of them.
+_KNOWN_AT_MOST = 256
 _methods: dict[bytes, str] = {}
+_hosts: set[bytes | None] = set()
 
 
 def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) -> None:
     """Read one complete head, its empty line included, into the request side of `exchange`. Raises `ProtocolError`."""
-    if len(head) > limits.request_line or len(head) > limits.field_size or not is_clean(head):
+    lines = count_lines(head)
+    if lines < 0 or len(head) > limits.shortest:
         Scanner(limits, 0).scan(head)
-    elif head.count(b"\r\n") - 2 > limits.fields:
+    elif lines - 2 > limits.fields:
         raise too_many_fields()
     method, target, version = _request_line(head[: head.find(b"\r\n")])
-    path, query, authority = split_target(method, target)
+    if target.startswith(b"/") and b"#" not in target and method != "CONNECT":
+        authority = None
+        path, _, query = target.partition(b"?")
+    else:
+        path, query, authority = split_target(method, target)
     try:
         fields = parse(head)
     except Malformed:
         raise _diagnose(head, version, limits) from None
+    if len(fields) != lines - 2:  # a folded line is one field of two lines
+        raise _diagnose(head, version, limits)
+    if authority is not None and version == "1.0" and all(name != b"host" for name, _ in fields):
+        # An HTTP/1.0 message may name its host in the target alone (RFC 9112 section 3.2.2).
+        fields.append((b"host", authority))
     index = dict(fields)
     if len(index) != len(fields):
         index = _join(fields)
-    if authority is not None and b"host" not in index:
-        # An HTTP/1.0 message may name its host in the target alone (RFC 9112 section 3.2.2).
-        fields.append((b"host", authority))
-        index[b"host"] = authority
-    _check_host(index, version, authority)
+    host = index.get(b"host")
+    if host not in _hosts or authority is not None:
+        _check_host(host, version, authority)
     exchange.method = method
     exchange.target = target
     exchange.path = path
@@ -56,8 +65,12 @@ def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) ->
     exchange.version = version
     exchange.fields = fields
     exchange.index = index
-    exchange.length = _framing(index, version, limits)
-    exchange.keep = method != "CONNECT" and _keeps(index.get(b"connection"), version)
+    exchange.length = 0
+    if b"content-length" in index or b"transfer-encoding" in index:
+        exchange.length = _framing(index, version, limits)
+    exchange.keep = version == "1.1" and method != "CONNECT"
+    if b"connection" in index:
+        exchange.keep = method != "CONNECT" and _keeps(index[b"connection"], version)
     exchange.expects = b"expect" in index and _expects(index[b"expect"], version)
 
 
@@ -82,7 +95,7 @@ def _learn_method(token: bytes) -> str:
     if not TOKEN.fullmatch(token):
         raise ProtocolError(400, "malformed method (RFC 9110 section 9.1)")
     method = token.decode("ascii")
-    if len(_methods) < _METHODS_AT_MOST:
+    if len(_methods) < _KNOWN_AT_MOST:
         _methods[token] = method
     return method
 
@@ -100,18 +113,20 @@ def _join(fields: Fields) -> dict[bytes, bytes]:
     return index
 
 
-def _check_host(index: dict[bytes, bytes], version: str, authority: bytes | None) -> None:
+def _check_host(host: bytes | None, version: str, authority: bytes | None) -> None:
     """One valid Host, in agreement with an authority in the target (RFC 9112 section 3.2)."""
-    host = index.get(b"host")
     if host is None:
         if version == "1.1":
             raise ProtocolError(400, "no Host (RFC 9112 section 3.2)")
-    elif not is_host(host):
+        return
+    if not is_host(host):
         raise ProtocolError(400, "invalid Host (RFC 9110 section 7.2)")
-    elif authority is not None and authority.lower() != host.lower():
+    if authority is not None and authority.lower() != host.lower():
         # RFC 9112 section 3.2.2 has the authority replace Host; what a proxy before us made of the two is not known,
         # so the difference itself is refused.
         raise ProtocolError(400, "Host differs from the target's authority (RFC 9112 section 3.2.2)")
+    if len(_hosts) < _KNOWN_AT_MOST:
+        _hosts.add(host)
 
 
 def _framing(index: dict[bytes, bytes], version: str, limits: Limits) -> int | None:
@@ -145,10 +160,8 @@ def _check_coding(coding: bytes, version: str, length: bytes | None) -> None:
     raise ProtocolError(501, "transfer coding not implemented (RFC 9112 section 6.1)")
 
 
-def _keeps(connection: bytes | None, version: str) -> bool:
+def _keeps(connection: bytes, version: str) -> bool:
     """Tell whether the peer lets the connection be used again (RFC 9112 section 9.3)."""
-    if connection is None:
-        return version == "1.1"
     chosen = options(connection)
     return b"close" not in chosen and (version == "1.1" or b"keep-alive" in chosen)
 

@@ -54,6 +54,11 @@ class WireConfig:
     retiring: bool = False
 
 
+# Enum members by names of their own: on the hot path a global is cheaper than an attribute of a class.
+_KEEP, _CLOSE = Persistence.KEEP, Persistence.CLOSE
+_RECEIVED = Receiving.DONE
+_LENGTH, _DATE, _SERVER = Meaning.LENGTH, Meaning.DATE, Meaning.SERVER
+
 # Data up to so many octets is copied behind a head or a chunk size of at most so many; more is not worth the copy.
 _COPIED = 16384
 _SHORT = 2048
@@ -77,7 +82,7 @@ class Http1Wire:
         self.config = config
         self.out: list[Data] = []
         self.exchange: Exchange | None = None
-        self.persistence = Persistence.KEEP
+        self.persistence = _KEEP
         self.served = 0  # exchanges begun on this connection
         self.error: ProtocolError | None = None
         self.cut = False
@@ -96,7 +101,7 @@ class Http1Wire:
     def awaiting(self) -> Awaiting:
         if self.exchange is not None:
             return Awaiting.BODY if self.exchange.receiving is Receiving.BODY else Awaiting.NOTHING
-        if self.persistence is Persistence.CLOSE:
+        if self.persistence is _CLOSE:
             return Awaiting.NOTHING
         return Awaiting.IDLE if self.served and not self.pending else Awaiting.HEAD
 
@@ -109,7 +114,7 @@ class Http1Wire:
     def closing(self) -> bool:
         """Nothing more will be received or sent: write what is in `out`, half-close, linger, close."""
         exchange = self.exchange
-        return self.persistence is Persistence.CLOSE and (exchange is None or exchange.sending is Sending.DONE)
+        return self.persistence is _CLOSE and (exchange is None or exchange.sending is Sending.DONE)
 
     def receive(self, data: bytes) -> Exchange | None:
         """Take octets; return an exchange to start when they complete its head.
@@ -117,9 +122,14 @@ class Http1Wire:
         While an exchange is in progress its content is taken and what follows is kept: the driver stops reading when
         `pending` or the exchange's `buffered` is more than it wants to hold.
         """
-        if self.closing:
+        if self.persistence is _CLOSE and self.closing:
             return None
         if self._position == len(self._buffer):
+            if self.exchange is None and data.find(b"\r\n\r\n") == len(data) - 4 > 0 and data[0] != 13:
+                # One whole head and nothing else, as most requests come: no need to keep it.
+                self._buffer = _EMPTY
+                self._position = 0
+                return None if self.persistence is _CLOSE else self._begin(data)
             self._buffer = data
             self._position = 0
         else:
@@ -155,11 +165,11 @@ class Http1Wire:
         if self.awaiting is Awaiting.BODY or (self.awaiting is Awaiting.HEAD and self.pending):
             self._refuse(ProtocolError(408, "the request took too long (RFC 9110 section 15.5.9)"))
         else:
-            self.persistence = Persistence.CLOSE
+            self.persistence = _CLOSE
 
     def lose(self) -> None:
         """The connection is reset or a write failed: nothing can be sent any more."""
-        self.persistence = Persistence.CLOSE
+        self.persistence = _CLOSE
         self.out.clear()
         if self.exchange is not None:
             self.exchange.gone = True
@@ -175,7 +185,7 @@ class Http1Wire:
         self._position = 0
 
     def _receive_head(self) -> Exchange | None:
-        if self.persistence is Persistence.CLOSE:
+        if self.persistence is _CLOSE:
             return None
         if self._scanner is not None:
             return self._receive_rest_of_head()
@@ -213,7 +223,7 @@ class Http1Wire:
     def _end_of_heads(self) -> None:
         if self.pending:
             self._refuse(ProtocolError(400, "head cut short (RFC 9112 section 8)"))
-        self.persistence = Persistence.CLOSE
+        self.persistence = _CLOSE
 
     def _begin(self, head: bytes) -> Exchange | None:
         config = self.config
@@ -262,7 +272,7 @@ class Http1Wire:
             else:
                 exchange.store(content)
         if done:
-            exchange.receiving = Receiving.DONE
+            exchange.receiving = _RECEIVED
             self._decoder = None
         if exchange.sending is Sending.DONE:
             self._settle(exchange)
@@ -273,7 +283,7 @@ class Http1Wire:
         if self.exchange is not None:
             self.fail(self.exchange, error)
         else:
-            self.persistence = Persistence.CLOSE
+            self.persistence = _CLOSE
             self.out.append(self._error_response(error, with_content=True))
 
     # Outwards: what an exchange asks of its wire
@@ -287,13 +297,13 @@ class Http1Wire:
         status = exchange.status
         line = STATUS_LINES[status] if exchange.reason is None else b"HTTP/1.1 %d %b\r\n" % (status, exchange.reason)
         own = exchange.own
-        date = _EMPTY if own & Meaning.DATE else config.date
-        server = _EMPTY if own & Meaning.SERVER else config.server
+        date = _EMPTY if own & _DATE else config.date
+        server = _EMPTY if own & _SERVER else config.server
         keep = exchange.keep and not config.retiring and not self._is_last(exchange)
         framing = _EMPTY
         self._chunked = False
         if exchange.declared is not None:
-            if not exchange.own & Meaning.LENGTH and status not in (204, 205):
+            if not own & _LENGTH and status not in (204, 205):
                 framing = b"Content-Length: %d\r\n" % exchange.declared
         elif status == 205:
             framing = b"Content-Length: 0\r\n"
@@ -305,7 +315,7 @@ class Http1Wire:
                 keep = False
         if not keep:
             framing += b"Connection: close\r\n"
-            self.persistence = Persistence.CLOSE
+            self.persistence = _CLOSE
         elif exchange.version == "1.0":
             framing += b"Connection: keep-alive\r\n"
         self.out.append(b"%b%b%b%b%b\r\n" % (line, date, server, exchange.block, framing))
@@ -333,14 +343,14 @@ class Http1Wire:
         if self._chunked:
             self._put(b"0\r\n%b\r\n" % trailers)
         if not exchange.keep:
-            self.persistence = Persistence.CLOSE
+            self.persistence = _CLOSE
         self._settle(exchange)
 
     def fail(self, exchange: Exchange, error: ProtocolError) -> None:
         """Answer `error` in the place of the exchange's response, or break that off where it has begun."""
         exchange.error = error
         exchange.keep = False
-        self.persistence = Persistence.CLOSE
+        self.persistence = _CLOSE
         if exchange.sending is Sending.HEAD:
             exchange.status = error.status
             exchange.response_fields = []
@@ -369,12 +379,12 @@ class Http1Wire:
 
     def _settle(self, exchange: Exchange) -> None:
         """The response is complete: decide whether the connection is used again (RFC 9112 section 9.3)."""
-        if self.persistence is Persistence.CLOSE:
+        if self.persistence is _CLOSE:
             return
-        if exchange.receiving is Receiving.DONE:
+        if exchange.receiving is _RECEIVED:
             self.exchange = None
         elif self._too_much_is_unread(exchange):
-            self.persistence = Persistence.CLOSE
+            self.persistence = _CLOSE
 
     def _too_much_is_unread(self, exchange: Exchange) -> bool:
         # A peer that waits for 100 in vain may send its content or not: what follows could not be told apart.

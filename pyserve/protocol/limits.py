@@ -1,7 +1,7 @@
 """What a peer may send, judged line by line as it arrives (RFC 9112 sections 2.2, 3 and 5, RFC 6585 section 5)."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyserve.protocol.errors import ProtocolError
 
@@ -26,6 +26,11 @@ class Limits:
     field_size: int
     body: int
     drain: int = 65536
+    shortest: int = field(init=False)
+    """A head of at most so many octets has no line over its limit."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shortest", min(self.request_line, self.field_size))
 
 
 def too_many_fields() -> ProtocolError:

@@ -72,13 +72,21 @@ def make_environ(exchange: Exchange, template: Environ, keys: EnvironKeys) -> En
     if script_name:
         _strip(environ, script_name)
     for name, value in exchange.index.items():
-        key = keys[name]
-        if key:
-            # Two names with one key meet only under header_map "dangerous".
-            environ[key] = (
-                value.decode("latin-1") if key not in environ else f"{environ[key]},{value.decode('latin-1')}"
-            )
+        if key := keys[name]:
+            environ[key] = value.decode("latin-1")
+    if keys.header_map == "dangerous":
+        _join_alike(environ, exchange, keys)
     return environ
+
+
+def _join_alike(environ: Environ, exchange: Exchange, keys: EnvironKeys) -> None:
+    """Join fields of one key and different names, `X_Foo` and `X-Foo`, as repeated ones are."""
+    joined: dict[str, str] = {}
+    for name, value in exchange.index.items():
+        text = value.decode("latin-1")
+        key = keys[name]
+        joined[key] = f"{joined[key]}, {text}" if key in joined else text
+    environ.update(joined)
 
 
 def _strip(environ: Environ, script_name: str) -> None:
