@@ -60,6 +60,11 @@ class AccessLog:
         self._write_gathered(wait=0)
         self._file.reopen()
 
+    def close(self) -> None:
+        """Write what has been gathered and close the file."""
+        self.flush()
+        self._file.close()
+
     def forget(self) -> None:
         """Drop what has been gathered: after a fork it is the parent's to write, and the lock may be nobody's."""
         self._lines: list[bytes] = []

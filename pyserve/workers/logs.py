@@ -77,10 +77,8 @@ class LogFile:
     __slots__ = ("_at_once", "_fd", "_own", "_path", "_report", "_reported", "_standard", "_torn", "lost")
 
     def __init__(self, destination: str, standard: int, report: Callable[[str], None]) -> None:
-        self._path = "" if destination == "-" else destination
-        self._standard = _STANDARD.get(destination, standard if destination == "-" else STDERR)
-        if destination in _STANDARD:
-            self._path = ""
+        self._standard = _STANDARD.get(destination, standard)
+        self._path = "" if destination == "-" or destination in _STANDARD else destination
         self._report = report
         self._reported = False
         self._own = False  # whether _fd was opened here
@@ -94,6 +92,14 @@ class LogFile:
         self._reported = False
         if self._path:
             self._open()
+
+    def close(self) -> None:
+        """Close a file opened here, while nobody else writes. What is written later is lost."""
+        fd = self._fd
+        self._fd = -1
+        if self._own:
+            self._own = False
+            os.close(fd)
 
     @property
     def is_stderr(self) -> bool:
@@ -109,9 +115,10 @@ class LogFile:
             while written < len(lines):
                 written = self._write_some(lines, written)
         except OSError as error:
+            # the line end that was put in front of the lines ends none of them
+            self.lost += lines.count(b"\n", max(written, int(self._torn)))
             if written:
                 self._torn = lines[written - 1] != 10
-            self.lost += lines.count(b"\n", max(written, self._torn))
             self._fail("written", error)
             return False
         self._torn = False
@@ -180,10 +187,10 @@ class LogFile:
         self._report(f"Log file {name!r} cannot be {what}: {reason}")
 
 
-def _wait_writable(fd: int) -> bool:
+def _wait_writable(fd: int, milliseconds: int = _WAIT) -> bool:
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
-    return bool(poll.poll(_WAIT))
+    return bool(poll.poll(milliseconds))
 
 
 class ErrorLog:
@@ -196,12 +203,13 @@ class ErrorLog:
     moved by a space, and control characters are shown as `\\xNN`.
     """
 
-    __slots__ = ("_file", "_level")
+    __slots__ = ("_file", "_level", "level")
 
     def __init__(self, destination: str = "-", level: str = "info") -> None:
-        if level.lower() not in LEVELS:
+        self.level = level.lower()
+        if self.level not in LEVELS:
             raise ValueError(f"log level {level!r} is none of {', '.join(LEVELS)}")
-        self._level = LEVELS[level.lower()]
+        self._level = LEVELS[self.level]
         self._file = LogFile(destination, STDERR, self._report)
 
     def debug(self, msg: str, *args: object) -> None:
@@ -237,6 +245,10 @@ class ErrorLog:
     def reopen(self) -> None:
         """Open the file anew (SIGUSR1)."""
         self._file.reopen()
+
+    def close(self) -> None:
+        """Close the file, when another log takes over."""
+        self._file.close()
 
     @property
     def lost(self) -> int:

@@ -92,6 +92,13 @@ def test_rotation(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "2\n"
 
 
+def test_close_writes_what_was_gathered(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log")
+    write(log)
+    log.close()
+    assert (tmp_path / "log").read_text() == "0\n"
+
+
 def test_stdout(capfd: pytest.CaptureFixture[str]) -> None:
     log = open_log("-")
     write(log)
