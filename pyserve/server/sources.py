@@ -129,13 +129,17 @@ class _Table:
 
     def resolve_directories(self) -> None:
         """Make `chdir` absolute, and `app_dir`, which is relative to it."""
+        base = ""
         for name in ("chdir", "app_dir"):
             if self.values[name] is None:
                 continue
-            path = os.path.join(self.values["chdir"] or "", self.values[name])
+            path = os.path.join(base, self.values[name])
+            try:
+                self.values[name] = base = os.path.abspath(path)
+            except FileNotFoundError:  # the working directory itself is gone
+                raise self._refusal(name) from None
             if not os.path.isdir(path):
                 raise self._refusal(name)
-            self.values[name] = os.path.abspath(path)
 
     def quote(self, name: str) -> str:
         """The setting as it was written, or its default."""

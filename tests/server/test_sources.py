@@ -1,0 +1,191 @@
+"""Which source wins, what is refused and with which exit code."""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyserve.server.sources import Resolved, Source, resolve
+from pyserve.settings import DEFAULTS, SettingsError
+
+
+def refusal(given: dict[str, Any], environ: dict[str, str], source: Source = Source.COMMAND_LINE) -> tuple[str, int]:
+    with pytest.raises(SettingsError) as caught:
+        resolve(given, environ, source)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text, caught.value.exit_code
+
+
+def binds(given: dict[str, Any], environ: dict[str, str]) -> tuple[str, ...]:
+    return resolve(given, environ).settings.bind
+
+
+def test_nothing_given_is_the_defaults() -> None:
+    resolved = resolve({}, {})
+    assert resolved.settings == DEFAULTS
+    assert {str(origin) for origin in resolved.origins.values()} == {"default"}
+    assert resolved.warnings == ()
+
+
+# (command line, environment, setting, value, origin)
+ORDER: list[tuple[dict[str, Any], dict[str, str], str, object, str]] = [
+    ({"workers": "3"}, {"PYSERVE_WORKERS": "4", "WEB_CONCURRENCY": "5"}, "workers", 3, "--workers 3"),
+    ({}, {"PYSERVE_WORKERS": "4", "WEB_CONCURRENCY": "5"}, "workers", 4, "PYSERVE_WORKERS=4"),
+    ({}, {"WEB_CONCURRENCY": "5"}, "workers", 5, "WEB_CONCURRENCY=5"),
+    ({}, {"WEB_CONCURRENCY": ""}, "workers", 1, "default"),
+    ({}, {"WEB_CONCURRENCY": "  "}, "workers", 1, "default"),
+    ({}, {"PYSERVE_WORKERS": "", "WEB_CONCURRENCY": "5"}, "workers", 5, "WEB_CONCURRENCY=5"),
+    ({"workers": "1"}, {"WEB_CONCURRENCY": "junk"}, "workers", 1, "--workers 1"),
+    ({"workers": None}, {}, "workers", 1, "default"),
+    ({}, {"PYSERVE_KEEP_ALIVE": "2"}, "keepalive", 2.0, "PYSERVE_KEEP_ALIVE=2"),
+    ({}, {"PYSERVE_PRELOAD": "yes"}, "preload_app", True, "PYSERVE_PRELOAD=yes"),
+    ({"preload_app": False}, {"PYSERVE_PRELOAD": "yes"}, "preload_app", False, "--no-preload"),
+    ({"preload_app": True}, {}, "preload_app", True, "--preload"),
+    ({"limit_request_body": "10m"}, {}, "limit_request_body", 10485760, "--limit-request-body 10m"),
+    ({}, {"SCRIPT_NAME": "/api"}, "root_path", "/api", "SCRIPT_NAME=/api"),
+    ({"root_path": "/x"}, {"SCRIPT_NAME": "/api"}, "root_path", "/x", "--root-path /x"),
+    ({}, {"PYSERVE_APP": "main:app"}, "app", "main:app", "PYSERVE_APP=main:app"),
+    ({"app": "main:app"}, {}, "app", "main:app", "APP main:app"),
+    ({"log_level": "debug"}, {}, "loglevel", "debug", "--log-level debug"),
+    ({"bind": (":1", "unix:/a")}, {}, "bind", ("0.0.0.0:1", "unix:/a"), "--bind :1,unix:/a"),
+]
+
+
+@pytest.mark.parametrize(("given", "environ", "name", "value", "origin"), ORDER)
+def test_order(given: dict[str, Any], environ: dict[str, str], name: str, value: object, origin: str) -> None:
+    resolved = resolve(given, environ)
+    assert getattr(resolved.settings, name) == value
+    assert str(resolved.origins[name]) == origin
+
+
+def test_keywords_are_quoted_as_keywords() -> None:
+    resolved = resolve({"workers": 2, "preload_app": True}, {}, Source.KEYWORD)
+    assert str(resolved.origins["workers"]) == "workers=2"
+    assert str(resolved.origins["preload_app"]) == "preload_app=true"
+
+
+# (command line, environment, bind)
+BINDS: list[tuple[dict[str, Any], dict[str, str], tuple[str, ...]]] = [
+    ({}, {"PORT": "9000"}, ("0.0.0.0:9000",)),
+    ({}, {"PORT": ""}, ("127.0.0.1:8000",)),
+    ({"host": "localhost"}, {}, ("localhost:8000",)),
+    ({"port": "80"}, {}, ("127.0.0.1:80",)),
+    ({"port": "0"}, {}, ("127.0.0.1:0",)),
+    ({"host": "::1", "port": "80"}, {}, ("[::1]:80",)),
+    ({"host": "localhost"}, {"PORT": "9000"}, ("localhost:9000",)),
+    ({"port": "80"}, {"PORT": "9000"}, ("127.0.0.1:80",)),
+    ({"bind": ("a:1",)}, {"PORT": "9000"}, ("a:1",)),
+    ({"bind": ("a:1",)}, {"PORT": "junk"}, ("a:1",)),
+    ({}, {"PYSERVE_BIND": "a:1,b:2", "PORT": "9000"}, ("a:1", "b:2")),
+    ({"bind": ("a:1",)}, {"PYSERVE_HOST": "b", "PYSERVE_PORT": "2"}, ("a:1",)),
+    ({"port": "80"}, {"PYSERVE_BIND": "a:1"}, ("127.0.0.1:80",)),
+    ({"port": "80"}, {"PYSERVE_HOST": "b"}, ("b:80",)),
+    ({}, {"PYSERVE_HOST": "b", "PORT": "2"}, ("b:2",)),
+]
+
+
+@pytest.mark.parametrize(("given", "environ", "bind"), BINDS)
+def test_bind(given: dict[str, Any], environ: dict[str, str], bind: tuple[str, ...]) -> None:
+    assert binds(given, environ) == bind
+
+
+def test_the_origin_of_a_combined_bind() -> None:
+    assert str(resolve({"port": "80"}, {"PYSERVE_HOST": "b"}).origins["bind"]) == "PYSERVE_HOST and --port"
+    assert str(resolve({}, {"PORT": "80"}).origins["bind"]) == "PORT"
+
+
+# (command line, environment, pieces of the message, exit code)
+REFUSED: list[tuple[dict[str, Any], dict[str, str], list[str], int]] = [
+    ({"workers": "x"}, {}, ["--workers: 'x' given, expected a whole number"], 2),
+    ({}, {"PYSERVE_WORKERS": "x"}, ["PYSERVE_WORKERS: 'x' given, expected"], 1),
+    ({}, {"WEB_CONCURRENCY": "x"}, ["WEB_CONCURRENCY: 'x' given, expected"], 1),
+    ({}, {"PORT": "x"}, ["PORT: 'x' given", "65535"], 1),
+    ({}, {"PORT": "70000"}, ["PORT: '70000' given", "65535"], 1),
+    ({"bind": ("a:1", "8000")}, {}, ["--bind: 'a:1,8000' given", "':8000' perhaps"], 2),
+    ({"worker_class": "asink"}, {}, ["one of sync, async", "did you mean 'async'"], 2),
+    ({"timeout": "-1"}, {}, ["--timeout", "0 or more seconds"], 2),
+    ({"limit_request_body": "10 megs"}, {}, ["--limit-request-body", "10m"], 2),
+    ({"access_log_format": "a\nb"}, {}, ["--access-logformat: 'a\\nb' given"], 2),
+    ({"app": "x" * 500 + "-"}, {}, [" ..."], 2),
+    ({"app": "main.py"}, {}, ["APP: 'main.py' given", "'main:app' perhaps"], 2),
+    ({"chdir": "/does/not/exist"}, {}, ["--chdir: '/does/not/exist' given, expected a directory that exists"], 2),
+    ({}, {"PYSERVE_APP_DIR": "/does/not/exist"}, ["PYSERVE_APP_DIR: '/does/not/exist' given"], 1),
+    ({"wokers": 1}, {}, ["wokers is not a setting; did you mean 'workers'"], 2),
+    ({"loglevel": "info", "log_level": "info"}, {}, ["same setting"], 2),
+    # Contradictions
+    ({"bind": ("a:1",), "port": "1"}, {}, ["--bind a:1 and --port 1"], 2),
+    ({"bind": ("a:1",), "host": "b"}, {}, ["--bind a:1 and --host b"], 2),
+    ({}, {"PYSERVE_BIND": "a:1", "PYSERVE_HOST": "b"}, ["PYSERVE_BIND=a:1 and PYSERVE_HOST=b"], 1),
+    ({"bind": ("a:1", "a:1")}, {}, ["--bind a:1,a:1: the same address"], 2),
+    ({"worker_class": "sync", "interface": "asgi"}, {}, ["--worker-class sync and --interface asgi", "async"], 2),
+    ({}, {"PYSERVE_WORKER_CLASS": "sync", "PYSERVE_INTERFACE": "asgi"}, ["PYSERVE_WORKER_CLASS=sync"], 1),
+    ({"worker_class": "sync"}, {"PYSERVE_INTERFACE": "asgi"}, ["PYSERVE_INTERFACE=asgi"], 2),
+    ({"interface": "wsgi", "lifespan": "on"}, {}, ["--interface wsgi and --lifespan on"], 2),
+    ({"factory": True, "app": "m:f()"}, {}, ["--factory and APP m:f()"], 2),
+    ({"body_buffer_size": "1g"}, {}, ["--body-buffer-size 1g and --body-buffer-total 67108864 (the default)"], 2),
+]
+
+
+@pytest.mark.parametrize(("given", "environ", "pieces", "code"), REFUSED)
+def test_refused(given: dict[str, Any], environ: dict[str, str], pieces: list[str], code: int) -> None:
+    text, exit_code = refusal(given, environ)
+    assert all(piece in text for piece in pieces), text
+    assert exit_code == code
+
+
+def test_a_wrong_keyword_is_a_configuration_error() -> None:
+    assert refusal({"workers": 0}, {}, Source.KEYWORD) == (
+        "workers: 0 given, expected a whole number from 1 to 4096, or auto",
+        1,
+    )
+    assert refusal({"debug": 1}, {}, Source.KEYWORD)[1] == 1
+
+
+def test_uvloop_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    text, code = refusal({"loop": "uvloop"}, {})
+    assert text.startswith("--loop uvloop: ")
+    assert code == 2
+
+
+def test_directories_become_absolute_and_app_dir_is_relative_to_chdir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project" / "src").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    settings = resolve({"chdir": "project", "app_dir": "src"}, {}).settings
+    assert settings.chdir == str(tmp_path / "project")
+    assert settings.app_dir == str(tmp_path / "project" / "src")
+    assert resolve({"app_dir": "project/src"}, {}).settings.app_dir == str(tmp_path / "project" / "src")
+    refusal({"app_dir": "src"}, {})
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert resolve({}, {}).settings == DEFAULTS
+    refusal({"chdir": "."}, {})
+    os.chdir(tmp_path)
+
+
+# (environment, pieces of the one warning, or none)
+STRANGERS: list[tuple[dict[str, str], list[str]]] = [
+    ({"PYSERVE_WORKER": "3"}, ["PYSERVE_WORKER is not a setting", "'PYSERVE_WORKERS'"]),
+    ({"PYSERVE_SOMETHING_OF_THE_APPLICATION": "3"}, []),
+    ({"MY_PYSERVE_WORKER": "3"}, []),
+    ({"PYSERVE_PORT": "tcp://10.0.0.1:8000"}, ["PYSERVE_PORT=tcp://10.0.0.1:8000", "Kubernetes"]),
+    ({"PYSERVE_PORT_8000_TCP_PORT": "8000", "PYSERVE_SERVICE_PORT": "1", "PYSERVE_SERVICE_HOST": "10.0.0.1"}, []),
+]
+
+
+@pytest.mark.parametrize(("environ", "pieces"), STRANGERS)
+def test_variables_that_are_not_ours(environ: dict[str, str], pieces: list[str]) -> None:
+    resolved: Resolved = resolve({}, environ)
+    assert resolved.settings == DEFAULTS
+    assert len(resolved.warnings) == bool(pieces)
+    assert all(piece in resolved.warnings[0] for piece in pieces)
