@@ -130,7 +130,7 @@ class LogFile:
         if end - start > self._at_once:
             # the last line end within reach; a line longer than that goes out in pieces
             end = lines.rfind(b"\n", start, start + self._at_once) + 1 or start + self._at_once
-        data = lines[start:end] if start or end < len(lines) else lines
+        data = lines[start:end]
         try:
             return start + os.write(self._fd, data)
         except BlockingIOError:
