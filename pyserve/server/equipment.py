@@ -1,0 +1,131 @@
+"""What the master needs before it can serve: got here one after the other, given back in reverse order."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import resource
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pyserve.server import takeover
+from pyserve.server.children import Entry, pipe
+from pyserve.server.pidfile import Pidfile
+from pyserve.server.sockets import Listeners, open_listeners
+from pyserve.server.takeover import Inheritance, Origin
+from pyserve.server.wakeup import Wakeup
+from pyserve.settings import Settings
+from pyserve.workers.application import Application, ApplicationLoadError, choose_worker_class, load
+from pyserve.workers.logs import ErrorLog
+from pyserve.workers.scoreboard import Scoreboard, room
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """before: what an earlier life of this process has left. alive: both ends of the pipe that the workers
+    watch; nobody writes to it, and it ends with the master. application: loaded with `--preload` only."""
+
+    settings: Settings
+    log: ErrorLog
+    origin: Origin
+    before: Inheritance | None
+    entry: Entry
+    wakeup: Wakeup
+    listeners: Listeners
+    board: Scoreboard
+    alive: tuple[int, int]
+    application: Application | None
+
+
+@contextlib.contextmanager
+def equipped(settings: Settings, log: ErrorLog, wakeup: Wakeup, entry: Entry) -> Iterator[Equipment]:
+    """Everything, ready to fork. Raises PidfileError, BindError, ApplicationLoadError or SettingsError.
+
+    The wake-up is the caller's: a signal during all of this raises Interrupted, after what was got is given back.
+    """
+    origin = Origin.now()
+    before = takeover.inherited()
+    raise_descriptor_limit()
+    with contextlib.ExitStack() as stack:
+        if settings.pidfile is not None:
+            pidfile = Pidfile(settings.pidfile)
+            pidfile.create()
+            stack.callback(pidfile.remove)
+        listeners = _listeners(settings, log, before)
+        stack.callback(listeners.close)
+        log.info("Listening at: %s (%s)", ",".join(listeners.names()), os.getpid())
+        application = preload(settings, log, before) if settings.preload_app else None
+        worker_class = choose_worker_class(settings, application) if application else settings.worker_class
+        log.info("Using worker: %s", worker_class or "auto")
+        alive = before.alive if before else pipe()
+        stack.callback(_close, *alive)
+        yield Equipment(
+            settings=settings,
+            log=log,
+            origin=origin,
+            before=before,
+            entry=entry,
+            wakeup=wakeup,
+            listeners=listeners,
+            board=_board(settings, before),
+            alive=alive,
+            application=application,
+        )
+
+
+def preload(settings: Settings, log: ErrorLog, before: Inheritance | None = None) -> Application | None:
+    """Load the application before the first fork. The workers share its memory: nothing that is there now is
+    looked at by a garbage collection again, which would write to every object and so copy all pages."""
+    try:
+        application = load(settings)
+    except ApplicationLoadError as error:
+        if before is None:
+            raise
+        # The trial went well and this did not. The old workers serve on; new ones will try for themselves.
+        log.error("%s", told(error))
+        return None
+    choose_worker_class(settings, application)
+    threads = threading.active_count() - 1
+    if threads:
+        log.warning("The application started %d threads when it was loaded: the workers do not have them", threads)
+    gc.collect()
+    gc.freeze()
+    return application
+
+
+def told(error: Exception) -> str:
+    """An error's text, with the application's own traceback where there is one."""
+    trace = error.traceback if isinstance(error, ApplicationLoadError) else None
+    return f"{error}\n{trace.rstrip()}" if trace else str(error)
+
+
+def raise_descriptor_limit() -> None:
+    """The soft limit is a default for programs that use select(); every connection needs a descriptor."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _listeners(settings: Settings, log: ErrorLog, before: Inheritance | None) -> Listeners:
+    if before is not None:
+        return Listeners.take_over(before.listeners, settings.backlog)
+    return open_listeners(settings.bind, settings.backlog, log, reuse_port=settings.reuse_port)
+
+
+def _board(settings: Settings, before: Inheritance | None) -> Scoreboard:
+    """One thread more than serve: the watcher counts, too."""
+    slots, threads = room(settings.workers), settings.threads + 1
+    if before is not None and before.board is not None:
+        with contextlib.suppress(OSError, ValueError):
+            board = Scoreboard.attach(before.board)
+            if len(board) >= slots and board.threads == threads:
+                return board
+    return Scoreboard(slots, threads)
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

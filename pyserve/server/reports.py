@@ -1,0 +1,79 @@
+"""What the master says about its workers: the lines that people grep for, as gunicorn words them."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Final
+
+from pyserve.server.children import Child
+from pyserve.server.events import Kill, News, Reason
+from pyserve.workers.logs import ErrorLog
+from pyserve.workers.scoreboard import Slot
+
+_NEWS: Final = {
+    News.RELOAD_DONE: "Reload: all workers are new",
+    News.RELOAD_STOPPED: "Reload: a new worker could not boot, the old ones go on",
+    News.NO_ROOM: "There is no room for another worker",
+    News.LAST_WORKER: "One worker is the least",
+}
+
+
+class Reports:
+    """Writes them to the error log."""
+
+    def __init__(self, log: ErrorLog) -> None:
+        self._log = log
+        self._reason: str | None = None
+
+    def news(self, news: News) -> None:
+        say = self._log.info if news is News.RELOAD_DONE else self._log.warning
+        say("%s", _NEWS[news])
+
+    def give_up(self, code: int) -> None:
+        self._log.error("No worker can boot: giving up with exit code %s", code)
+
+    def kill(self, order: Kill, slot: Slot | None) -> None:
+        """A worker is about to be sent a signal."""
+        if order.signal is signal.SIGABRT:
+            self._log.critical("WORKER TIMEOUT (pid:%s)%s", order.pid, _occupation(slot))
+        elif order.signal is signal.SIGKILL:
+            late = "did not end in time" if order.reason is Reason.LATE else "did not end by SIGABRT"
+            self._log.warning("Worker (pid:%s) %s: SIGKILL", order.pid, late)
+        else:
+            self._log.debug("Worker (pid:%s): %s, %s", order.pid, order.signal.name, order.reason.value)
+
+    def exit(self, child: Child, code: int) -> None:
+        """A worker is gone. A reason that all workers share is told once."""
+        reason = child.reason()
+        if reason and reason != self._reason:
+            self._reason = reason
+            self._log.error("Worker (pid:%s) could not boot: %s", child.pid, reason)
+        by_master = -code in child.sent
+        if code == 0 or (by_master and code != -signal.SIGKILL):
+            self._log.debug("Worker (pid:%s) is gone", child.pid)
+        elif code > 0:
+            self._log.error("Worker (pid:%s) exited with code %s", child.pid, code)
+        elif code == -signal.SIGKILL and not by_master:
+            self._log.error("Worker (pid:%s) was sent SIGKILL! Perhaps out of memory?", child.pid)
+        else:
+            self._log.error("Worker (pid:%s) was sent %s!", child.pid, _name(-code))
+
+
+def _occupation(slot: Slot | None) -> str:
+    """`: GET /slow for 31.2 s`, as far as the worker has told."""
+    if slot is None:
+        return ""
+    text, started = slot.published() or ("", 0)
+    if not text:
+        # A thread that holds the interpreter lock does not let the watcher publish; its own word is there.
+        started = min((thread.started_ns for thread in slot.threads if thread.started_ns), default=0)
+        text = "one request"
+    return f": {text} for {(time.monotonic_ns() - started) / 1e9:.1f} s" if started else ""
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

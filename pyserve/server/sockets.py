@@ -1,0 +1,318 @@
+"""The listening sockets: opened once by the master, inherited by every worker.
+
+Facts that shaped this:
+
+* With SO_REUSEPORT the kernel gives every socket a queue of its own, and resets what waits in it when the last
+  descriptor is closed. So each seat has its socket, the master keeps it open, and a worker's successor takes over
+  the queue with it.
+* TCP_NODELAY and SO_KEEPALIVE on the listener are inherited by accepted sockets on Linux.
+* A unix socket's file outlives its server. Whether somebody still listens behind it is found out by connecting.
+  It is removed only by the process that made it, and only while it is still the same file: a successor may have
+  put its own in the same place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from pyserve.values.addresses import Address, InheritedAddress, TcpAddress, UnixAddress, parse_address
+
+if TYPE_CHECKING:
+    from pyserve.workers.logs import ErrorLog
+
+BIND_ATTEMPTS: Final = 5
+BIND_PAUSE: Final = 1.0
+_SOMAXCONN: Final = "/proc/sys/net/core/somaxconn"
+_ANY_IPV4: Final = "0.0.0.0"
+
+
+class BindError(Exception):
+    """An address cannot be listened at. The text names the address and the reason."""
+
+
+@dataclass(slots=True)
+class Bound:
+    """One `--bind` and its sockets: one for all seats under key 0, or with `per_seat` one for each seat."""
+
+    address: Address
+    sockets: dict[int, socket.socket] = field(default_factory=dict)
+    per_seat: bool = False
+    made: tuple[str, int, int] | None = None
+    """The unix socket's file that we made: absolute path, device, inode."""
+
+    def of(self, seat: int) -> socket.socket | None:
+        return self.sockets.get(seat if self.per_seat else 0)
+
+
+class Listeners:
+    """All listening sockets of the server."""
+
+    def __init__(self, bounds: Sequence[Bound], backlog: int) -> None:
+        self._bounds = bounds
+        self._backlog = backlog
+        self._pid = os.getpid()
+
+    def names(self) -> list[str]:
+        """The addresses as a person would type them, with the port that the kernel chose for port 0."""
+        return [_name(bound.sockets[min(bound.sockets)]) for bound in self._bounds if bound.sockets]
+
+    def of_seat(self, seat: int) -> list[socket.socket]:
+        """The sockets that the worker on `seat` listens at, made now where the seat has none yet (OSError)."""
+        found = []
+        for bound in self._bounds:
+            listener = bound.of(seat)
+            if listener is None:
+                # Port 0 was resolved by the first seat: the others join it there.
+                first = bound.sockets[min(bound.sockets)]
+                listener = _listen(first.family, first.getsockname(), self._backlog, reuse_port=True)
+                bound.sockets[seat] = listener
+            found.append(listener)
+        return found
+
+    def release(self, seat: int) -> None:
+        """Close what only this seat had: the kernel must not queue clients where nobody accepts any more."""
+        for bound in self._bounds:
+            if bound.per_seat and len(bound.sockets) > 1 and seat in bound.sockets:
+                bound.sockets.pop(seat).close()
+
+    def keep_only(self, seat: int) -> None:
+        """In a worker: close the other seats' sockets, whose queues are not ours to keep alive."""
+        for bound in self._bounds:
+            if bound.per_seat:
+                for other in [number for number in bound.sockets if number != seat]:
+                    bound.sockets.pop(other).close()
+
+    def close(self) -> None:
+        """Close all, and remove the unix sockets' files that this process made."""
+        for bound in self._bounds:
+            for listener in bound.sockets.values():
+                listener.close()
+            bound.sockets.clear()
+            if bound.made is not None and os.getpid() == self._pid:
+                _unlink_own(*bound.made)
+            bound.made = None
+
+    def hand_over(self) -> tuple[list[dict[str, Any]], list[int]]:
+        """For the next life of this process: what `take_over` needs (plain data), and the descriptors to inherit."""
+        told = [
+            {
+                "address": str(bound.address),
+                "fds": {str(seat): listener.fileno() for seat, listener in bound.sockets.items()},
+                "per_seat": bound.per_seat,
+                "made": bound.made,
+            }
+            for bound in self._bounds
+        ]
+        return told, [listener.fileno() for bound in self._bounds for listener in bound.sockets.values()]
+
+    @classmethod
+    def take_over(cls, told: Iterable[dict[str, Any]], backlog: int) -> Listeners:
+        """The sockets of the life before, by its `hand_over`."""
+        bounds = []
+        for one in told:
+            sockets = {int(seat): socket.socket(fileno=fd) for seat, fd in one["fds"].items()}
+            for listener in sockets.values():
+                listener.set_inheritable(False)
+                listener.setblocking(False)
+            made = (str(one["made"][0]), int(one["made"][1]), int(one["made"][2])) if one["made"] else None
+            bounds.append(Bound(parse_address(one["address"]), sockets, bool(one["per_seat"]), made))
+        return cls(bounds, backlog)
+
+
+def open_listeners(
+    binds: Sequence[str],
+    backlog: int,
+    log: ErrorLog,
+    *,
+    reuse_port: bool = False,
+    pause: Callable[[float], None] = time.sleep,
+) -> Listeners:
+    """Listen at every address, or raise BindError and leave nothing behind. An address in use is tried again."""
+    addresses = [parse_address(text) for text in binds]
+    listeners = Listeners(bounds := [], backlog)
+    _compare_backlog(backlog, log)
+    try:
+        for address in addresses:
+            ipv6_only = _ipv4_has_the_port(address, addresses)
+            bounds.append(_open_patiently(address, _Options(backlog, reuse_port, ipv6_only), log, pause))
+    except BaseException:
+        listeners.close()
+        raise
+    return listeners
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    backlog: int
+    reuse_port: bool
+    ipv6_only: bool
+
+
+def _open_patiently(address: Address, options: _Options, log: ErrorLog, pause: Callable[[float], None]) -> Bound:
+    """A server that just ends may hold the address for a moment longer: gunicorn's five tries."""
+    for attempt in range(1, BIND_ATTEMPTS + 1):
+        try:
+            return _open(address, options)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            if error.errno != errno.EADDRINUSE:
+                raise BindError(f"Can't connect to {address}: {reason}") from error
+            log.error("Connection in use: %s", address)
+            if attempt < BIND_ATTEMPTS:
+                log.error("Retrying in %d second.", BIND_PAUSE)
+                pause(BIND_PAUSE)
+    raise BindError(f"Can't connect to {address}: {reason}")
+
+
+def _open(address: Address, options: _Options) -> Bound:
+    match address:
+        case TcpAddress():
+            return _open_tcp(address, options)
+        case UnixAddress():
+            return _open_unix(address, options)
+        case InheritedAddress():
+            return _open_inherited(address, options)
+
+
+def _open_tcp(address: TcpAddress, options: _Options) -> Bound:
+    family, sockaddr = _resolve(address)
+    listener = _listen(family, sockaddr, options.backlog, reuse_port=options.reuse_port, ipv6_only=options.ipv6_only)
+    return Bound(address, {0: listener}, per_seat=options.reuse_port)
+
+
+def _resolve(address: TcpAddress) -> tuple[socket.AddressFamily, Any]:
+    """One address for a name; IPv4 where it has both, as gunicorn does: `localhost` means 127.0.0.1."""
+    found = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+    )
+    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
+    return found[0][0], found[0][4]
+
+
+def _listen(
+    family: socket.AddressFamily | int,
+    sockaddr: Any,
+    backlog: int,
+    *,
+    reuse_port: bool = False,
+    ipv6_only: bool = False,
+) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            if not hasattr(socket, "SO_REUSEPORT"):
+                raise OSError("this system has no SO_REUSEPORT, start without --reuse-port")
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if ipv6_only:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listener.bind(sockaddr)
+        listener.listen(backlog)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _open_unix(address: UnixAddress, options: _Options) -> Bound:
+    path = os.path.abspath(address.path)  # the application may change the working directory
+    _remove_stale(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # A proxy in front usually runs as another user: whoever may enter the directory may connect, as with gunicorn.
+    umask = os.umask(0)
+    try:
+        listener.bind(path)
+    except BaseException:
+        listener.close()
+        raise
+    finally:
+        os.umask(umask)
+    status = os.stat(path)
+    listener.listen(options.backlog)
+    listener.setblocking(False)
+    return Bound(address, {0: listener}, made=(path, status.st_dev, status.st_ino))
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket file that nobody listens behind. OSError for a live one, and for what is no socket."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise OSError(errno.EEXIST, "the file exists and is no socket", path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except FileNotFoundError:
+            return
+        except BlockingIOError:
+            pass  # alive: its queue is full
+    raise OSError(errno.EADDRINUSE, "another server listens there", path)
+
+
+def _open_inherited(address: InheritedAddress, options: _Options) -> Bound:
+    """A descriptor that we were started with. A copy of it is used, and the original closed to children."""
+    try:
+        os.set_inheritable(address.fd, False)
+        listener = socket.socket(fileno=os.dup(address.fd))
+    except OSError as error:
+        raise OSError(error.errno, "no such socket was inherited") from error
+    try:
+        if listener.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) != socket.SOCK_STREAM:
+            raise OSError("the inherited socket is no stream socket")
+        listener.listen(options.backlog)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return Bound(address, {0: listener})
+
+
+def _ipv4_has_the_port(address: Address, addresses: Sequence[Address]) -> bool:
+    """`[::]` takes IPv4 as well unless the same port is asked for there separately."""
+    return (
+        isinstance(address, TcpAddress)
+        and address.host == "::"
+        and any(isinstance(a, TcpAddress) and a.host == _ANY_IPV4 and a.port == address.port for a in addresses)
+    )
+
+
+def _compare_backlog(backlog: int, log: ErrorLog) -> None:
+    try:
+        with open(_SOMAXCONN, encoding="ascii") as file:
+            most = int(file.read())
+    except (OSError, ValueError):
+        return
+    if backlog > most:
+        log.warning("--backlog %d is over net.core.somaxconn: the kernel queues %d connections", backlog, most)
+
+
+def _name(listener: socket.socket) -> str:
+    name = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{os.fsdecode(name)}"
+    host, port = name[:2]
+    return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"
+
+
+def _unlink_own(path: str, device: int, inode: int) -> None:
+    with contextlib.suppress(OSError):
+        status = os.lstat(path)
+        if (status.st_dev, status.st_ino) == (device, inode):
+            os.unlink(path)
