@@ -19,7 +19,7 @@ from pyserve.settings import (
 )
 from pyserve.values.addresses import DEFAULT_PORT, TcpAddress
 from pyserve.values.kinds import near
-from pyserve.values.option import Option
+from pyserve.values.option import PREFIX, Option
 from pyserve.values.reference import parse_reference
 
 # Kubernetes describes a service named "pyserve" to every pod in variables that look like ours.
@@ -222,7 +222,7 @@ def _strangers(environ: Mapping[str, str]) -> Iterator[str]:
     """Variables that look like a mistyped one of ours. Without a near name it may be the application's own."""
     known = {option.variable for option in OPTIONS.values()}
     for variable in sorted(environ):
-        if not variable.startswith("PYSERVE_") or variable in known or _KUBERNETES.match(variable):
+        if not variable.startswith(PREFIX) or variable in known or _KUBERNETES.match(variable):
             continue
-        if hint := near(variable, known):
+        if hint := near(variable, known, PREFIX):
             yield f"{variable} is not a setting{hint}"

@@ -39,12 +39,14 @@ class Kind:
     negates: bool = False
 
 
-def near(name: str, names: Iterable[str]) -> str:
-    """The names that resemble a mistyped one, as the end of a message: "; did you mean 'x' or 'y'?", or
-    nothing."""
-    lowered = {other.lower(): other for other in names}
-    found = difflib.get_close_matches(name.lower(), lowered, n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(repr(lowered[match]) for match in found)}?" if found else ""
+def near(name: str, names: Iterable[str], prefix: str = "") -> str:
+    """The name that resembles a mistyped one, as the end of a message: "; did you mean 'x'?", or nothing.
+
+    prefix: what all names begin with; compared it would make all of them alike.
+    """
+    lowered = {other.removeprefix(prefix).lower(): other for other in names}
+    found = difflib.get_close_matches(name.removeprefix(prefix).lower(), lowered, n=1, cutoff=0.6)
+    return f"; did you mean {lowered[found[0]]!r}?" if found else ""
 
 
 def whole(low: int = 0, high: int = _LARGEST, *, zero: int = 0) -> Kind:

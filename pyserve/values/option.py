@@ -3,11 +3,12 @@
 import dataclasses
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from pyserve.values.kinds import Kind
 
 T = TypeVar("T")
+PREFIX: Final = "PYSERVE_"
 
 
 class Group(StrEnum):
@@ -47,7 +48,7 @@ class Option:
     @property
     def variable(self) -> str:
         """The environment variable: `PYSERVE_WORKERS`."""
-        return "PYSERVE_" + self.flag.strip("-").replace("-", "_").upper()
+        return PREFIX + self.flag.strip("-").replace("-", "_").upper()
 
 
 def setting(group: Group, flags: str, default: T, kind: Kind, help: str, **more: Any) -> T:

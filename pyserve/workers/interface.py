@@ -58,7 +58,12 @@ class _Parameters:
 
 def recognise(app: Any) -> Found:
     """Tell the interface of a callable. Raises `UnknownInterface`."""
-    found = _look(app, _DEPTH)
+    try:
+        found = _look(app, _DEPTH)
+    except UnknownInterface:
+        raise
+    except Exception:  # a proxy that is bound to nothing yet
+        found = None
     if found is None:
         raise UnknownInterface("takes any arguments; say what it is with --interface wsgi or --interface asgi")
     return found
@@ -91,7 +96,7 @@ def _look(app: Any, depth: int) -> Found | None:
     for inner in _inside(app):
         try:
             found = _look(inner, depth - 1)
-        except UnknownInterface:
+        except Exception:  # UnknownInterface, or a proxy as above
             continue
         if found is not None:
             return found
@@ -126,7 +131,7 @@ def _parameters(app: Any) -> _Parameters | None:
     """The parameters of a call, not of what a decorator says it wraps; None for what has no signature."""
     try:
         signature = inspect.signature(app, **_OPTIONS)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError):  # as of some built-in and compiled callables
         return None
     positional = [
         parameter
