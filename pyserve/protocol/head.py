@@ -10,7 +10,7 @@ import re
 from pyserve.protocol.errors import ProtocolError
 from pyserve.protocol.exchange import Exchange
 from pyserve.protocol.fields import TOKEN, Fields, count_lines, options
-from pyserve.protocol.limits import Limits, Scanner, content_too_large, too_many_fields
+from pyserve.protocol.limits import Limits, Scanner, content_too_large
 from pyserve.protocol.parsers import Malformed, Parser
 from pyserve.protocol.target import is_host, split_target
 
@@ -33,10 +33,9 @@ _hosts: set[bytes | None] = set()
 def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) -> None:
     """Read one complete head, its empty line included, into the request side of `exchange`. Raises `ProtocolError`."""
     lines = count_lines(head)
-    if lines < 0 or len(head) > limits.shortest:
+    if lines < 0 or len(head) > limits.shortest or lines - 2 > limits.fields:
+        # What breaks first decides, as it does for a head that comes in pieces.
         Scanner(limits, 0).scan(head)
-    elif lines - 2 > limits.fields:
-        raise too_many_fields()
     method, target, version = _request_line(head[: head.find(b"\r\n")])
     if target.startswith(b"/") and b"#" not in target and method != "CONNECT":
         authority = None
