@@ -45,9 +45,9 @@ def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) ->
     try:
         fields = parse(head)
     except Malformed:
-        raise _diagnose(head, version, limits) from None
+        raise _diagnose(head, version, authority, limits) from None
     if len(fields) != lines - 2:  # a folded line is one field of two lines
-        raise _diagnose(head, version, limits)
+        raise _diagnose(head, version, authority, limits)
     if authority is not None and version == "1.0" and all(name != b"host" for name, _ in fields):
         # An HTTP/1.0 message may name its host in the target alone (RFC 9112 section 3.2.2).
         fields.append((b"host", authority))
@@ -174,8 +174,8 @@ def _expects(expectation: bytes, version: str) -> bool:
     return True
 
 
-def _diagnose(head: bytes, version: str, limits: Limits) -> ProtocolError:
-    """Say what is wrong with a head that the parser library refused."""
+def _diagnose(head: bytes, version: str, authority: bytes | None, limits: Limits) -> ProtocolError:
+    """Say what is wrong with a head that the parser library refused, in the order in which `read_head` looks."""
     fields: Fields = []
     for line in head.split(b"\r\n")[1:-2]:
         match = _FIELD_LINE.fullmatch(line)
@@ -183,7 +183,9 @@ def _diagnose(head: bytes, version: str, limits: Limits) -> ProtocolError:
             return ProtocolError(400, "malformed field line (RFC 9112 section 5)")
         fields.append((match[1].lower(), match[2].strip(b" \t")))
     try:
-        _framing(_join(fields), version, limits)
+        index = _join(fields)
+        _check_host(index.get(b"host"), version, authority)
+        _framing(index, version, limits)
     except ProtocolError as error:
         return error
     return ProtocolError(400, "malformed head (RFC 9112 section 2)")
