@@ -44,10 +44,11 @@ from pyserve.server.pidfile import PidfileError
 from pyserve.server.reports import Reports
 from pyserve.server.sockets import BindError
 from pyserve.server.supervisor import Phase, Policy, Supervisor
+from pyserve.server.takeover import Origin
 from pyserve.server.wakeup import Wakeup, blocked
 from pyserve.settings import EXIT_CONFIGURATION, Settings, SettingsError
 from pyserve.workers import logs
-from pyserve.workers.application import ApplicationLoadError
+from pyserve.workers.application import ApplicationLoadError, prepare_import_path
 from pyserve.workers.logs import ErrorLog
 from pyserve.workers.scoreboard import Slot, State
 from pyserve.workers.worker import WorkerContext
@@ -341,6 +342,8 @@ def serve(settings: Settings, *, entry: Entry | None = None) -> int:
 
     entry: what a worker process runs, instead of `pyserve.workers.worker.run`.
     """
+    origin = Origin.now()  # before --chdir: the next life reads the same relative paths once more
+    prepare_import_path(settings)
     log = logs.setup(settings)
     if takeover.is_trial():
         return _trial(settings, log)
@@ -348,7 +351,7 @@ def serve(settings: Settings, *, entry: Entry | None = None) -> int:
     wakeup.install()
     log.info("Starting pyserve %s", __version__)
     try:
-        with equipped(settings, log, wakeup, entry or _run_worker) as equipment:
+        with equipped(settings, log, wakeup, origin, entry or _run_worker) as equipment:
             return Arbiter(equipment).run()
     except BaseException as error:
         return _exit_code(error, wakeup, log)

@@ -18,7 +18,7 @@ from pyserve.server.sources import Resolved, Source, resolve
 from pyserve.settings import DEFAULTS, EXIT_COMMAND_LINE, OPTIONS, Settings, SettingsError, ineffective, shown_value
 from pyserve.values.option import Group, Option
 from pyserve.workers.access_format import compile_format
-from pyserve.workers.application import ApplicationLoadError, choose_worker_class, load, prepare_import_path
+from pyserve.workers.application import ApplicationLoadError, choose_worker_class, load
 
 _INTRODUCTION = "Serve the WSGI or ASGI application APP."
 _EPILOG = "Every option is also read from the environment: --log-level from PYSERVE_LOG_LEVEL, and so on."
@@ -68,7 +68,7 @@ def _act(resolved: Resolved, source: Source) -> int:
         hint = "for example: pyserve main:app (pyserve --help tells more)"
         raise SettingsError(f"APP is missing, {hint}", EXIT_COMMAND_LINE)
     _check_format(resolved)
-    prepare_import_path(settings)
+    _check_directory()
     if settings.check_config:
         return _check(settings)
     if settings.worker_class is not None:
@@ -95,6 +95,13 @@ def _check_format(resolved: Resolved) -> None:
         compile_format(resolved.settings.access_log_format)
     except ValueError as error:
         raise SettingsError(str(error), resolved.origins["access_log_format"].exit_code) from None
+
+
+def _check_directory() -> None:
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise SettingsError(f"working directory: {error.strerror}") from None
 
 
 def _listing(resolved: Resolved) -> str:

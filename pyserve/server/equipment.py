@@ -40,12 +40,11 @@ class Equipment:
 
 
 @contextlib.contextmanager
-def equipped(settings: Settings, log: ErrorLog, wakeup: Wakeup, entry: Entry) -> Iterator[Equipment]:
+def equipped(settings: Settings, log: ErrorLog, wakeup: Wakeup, origin: Origin, entry: Entry) -> Iterator[Equipment]:
     """Everything, ready to fork. Raises PidfileError, BindError, ApplicationLoadError or SettingsError.
 
     The wake-up is the caller's: a signal during all of this raises Interrupted, after what was got is given back.
     """
-    origin = Origin.now()
     before = takeover.inherited()
     raise_descriptor_limit()
     with contextlib.ExitStack() as stack:

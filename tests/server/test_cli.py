@@ -166,11 +166,16 @@ def test_a_mistyped_variable_is_a_warning(
     assert error(capsys) == "warning: PYSERVE_WORKER is not a setting; did you mean 'PYSERVE_WORKERS'?"
 
 
-def test_the_import_path_is_ready_before_the_master_starts(served: list[Settings], tmp_path: Path) -> None:
-    (tmp_path / "lower").mkdir()
-    assert cli.main(["--chdir", "lower", "cli_wsgi:app"]) == 7
-    assert Path.cwd() == tmp_path / "lower"
-    assert sys.path[0] == str(tmp_path / "lower")
+def test_a_working_directory_that_is_gone(
+    served: list[Settings], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert cli.main(["cli_wsgi"]) == 1
+    assert error(capsys) == "working directory: No such file or directory"
+    os.chdir(tmp_path)
 
 
 # --version, --help, --print-config, --check-config
