@@ -71,7 +71,8 @@ class ResponseWire(Protocol):
 
 # Statuses whose responses have no content (RFC 9110 sections 6.4.1, 15.3.5, 15.3.6 and 15.4.5)
 _WITHOUT_CONTENT = frozenset((204, 205, 304))
-# ... and of these no Content-Length either (RFC 9110 section 8.6; 205 gets a zero of the wire's)
+# ... and of these no Content-Length of the application's either, as of a 2xx to CONNECT (RFC 9110 sections 8.6 and
+# 9.3.6; 205 gets a zero of the wire's)
 _NO_LENGTH = frozenset((204, 205))
 _NO_DATA = b""
 
@@ -192,7 +193,9 @@ class Exchange:
             meaning = response_names[name]
             if meaning and not self._heed(meaning, value):
                 lines = [field for field in lines if field[0] != name]
-        if status in _NO_LENGTH and self.own & _LENGTH:
+        if self.own & _LENGTH and (status in _NO_LENGTH or (status < 300 and self.method == "CONNECT")):
+            self.declared = None
+            self.own -= _LENGTH
             lines = [field for field in lines if response_names[field[0]] is not _LENGTH]
         self.block = _encode(lines)
         self.status = status

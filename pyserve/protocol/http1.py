@@ -314,6 +314,9 @@ class Http1Wire:
             else:
                 keep = False
         if not keep:
+            if exchange.method == "CONNECT" and status < 300:  # ends with the connection (RFC 9110 section 9.3.6)
+                framing = _EMPTY
+                self._chunked = False
             framing += b"Connection: close\r\n"
             self.persistence = _CLOSE
         elif exchange.version == "1.0":
