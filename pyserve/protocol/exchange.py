@@ -34,7 +34,7 @@ class Sending(Enum):
 # Enum members by names of their own: on the hot path a global is cheaper than an attribute of a class.
 _HEAD, _BODY, _DONE = Sending.HEAD, Sending.BODY, Sending.DONE
 _RECEIVED = Receiving.DONE
-_LENGTH = Meaning.LENGTH
+_LENGTH, _CONNECTION, _HOP = Meaning.LENGTH, Meaning.CONNECTION, Meaning.HOP
 
 
 class FileSpan:
@@ -188,15 +188,12 @@ class Exchange:
             raise ApplicationError("control character in the reason phrase (RFC 9112 section 4)")
         self.declared = None
         self.own = 0
-        lines = fields
         for name, value in fields:
-            meaning = response_names[name]
-            if meaning and not self._heed(meaning, value):
-                lines = [field for field in lines if field[0] != name]
-        if self.own & _LENGTH and (status in _NO_LENGTH or (status < 300 and self.method == "CONNECT")):
-            self.declared = None
-            self.own -= _LENGTH
-            lines = [field for field in lines if response_names[field[0]] is not _LENGTH]
+            if response_names[name]:
+                lines = self._heed(status, fields)
+                break
+        else:
+            lines = fields
         self.block = _encode(lines)
         self.status = status
         self.reason = reason
@@ -215,6 +212,7 @@ class Exchange:
         size = len(data)
         if self.sending is _HEAD:
             if not self.status:
+                _drop(data)
                 raise ApplicationError("data before the response's head")
             if self.declared is None and not more and (self.has_content or (size and self.method == "HEAD")):
                 self.declared = size  # the whole content is at hand
@@ -222,6 +220,7 @@ class Exchange:
             self.sending = _BODY
             self.wire.send_head(self)
         elif self.sending is _DONE:
+            _drop(data)
             raise ApplicationError("data after the response was complete")
         if size:
             if size == self.left and self.has_content:
@@ -231,6 +230,8 @@ class Exchange:
                 data = self._measure(data, size)
             if data:
                 self.wire.send_data(data)
+        elif data is not _NO_DATA:
+            _drop(data)
         if not more:
             self._end(b"")
 
@@ -248,20 +249,26 @@ class Exchange:
         if self.sending is not _DONE:
             self.wire.fail(self, ProtocolError(status, text))
 
-    def _heed(self, meaning: Meaning, value: bytes) -> bool:
-        """Act on a field that means something to the server; return whether it is sent on."""
-        if meaning is _LENGTH:
-            if not value.isdigit() or self.own & _LENGTH:
-                raise ApplicationError(f"invalid or second Content-Length {value!r} (RFC 9110 section 8.6)")
-            self.declared = int(value)
-        elif meaning is Meaning.CONNECTION:
-            if b"close" in options(value):
-                self.keep = False
-            return False
-        elif meaning is Meaning.HOP:
-            return False
-        self.own |= meaning
-        return True
+    def _heed(self, status: int, fields: Fields) -> Fields:
+        """Act on fields that mean something to the server; return those that are sent on."""
+        lines = []
+        for field in fields:
+            name, value = field
+            meaning = response_names[name]
+            if meaning is _LENGTH:
+                if not value.isdigit() or self.own & _LENGTH:
+                    raise ApplicationError(f"invalid or second Content-Length {value!r} (RFC 9110 section 8.6)")
+                self.declared = int(value)
+                self.own |= meaning
+                if status not in _NO_LENGTH:
+                    lines.append(field)
+            elif meaning is _CONNECTION:
+                if b"close" in options(value):
+                    self.keep = False
+            elif meaning is not _HOP:
+                self.own |= meaning
+                lines.append(field)
+        return lines
 
     def _measure(self, data: Data, size: int) -> Data:
         """Hold data against the declared length and count it; return what may be sent of it."""
@@ -294,6 +301,7 @@ class Exchange:
 
 
 def _drop(data: Data) -> None:
+    """Give up data that is not sent."""
     if isinstance(data, FileSpan):
         data.close()
 

@@ -15,7 +15,7 @@ from enum import Enum
 
 from pyserve.protocol.chunked import ChunkedDecoder
 from pyserve.protocol.errors import ProtocolError
-from pyserve.protocol.exchange import Data, Exchange, Receiving, Sending
+from pyserve.protocol.exchange import Data, Exchange, FileSpan, Receiving, Sending
 from pyserve.protocol.fields import Meaning
 from pyserve.protocol.head import read_head
 from pyserve.protocol.limits import Limits, Scanner
@@ -170,6 +170,9 @@ class Http1Wire:
     def lose(self) -> None:
         """The connection is reset or a write failed: nothing can be sent any more."""
         self.persistence = _CLOSE
+        for data in self.out:
+            if isinstance(data, FileSpan):
+                data.close()
         self.out.clear()
         if self.exchange is not None:
             self.exchange.gone = True
