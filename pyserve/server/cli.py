@@ -33,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return done.exit_code
     except click.UsageError as error:
         return _fail(" ".join(error.format_message().split()), EXIT_COMMAND_LINE)
+    except OSError as error:
+        return _fail(_unwritten(error))
     # click gives an option that may be repeated as a tuple, an empty one when it is not given.
     return _run({name: value for name, value in context.params.items() if value != ()}, Source.COMMAND_LINE)
 
@@ -61,7 +63,7 @@ def _act(resolved: Resolved, source: Source) -> int:
     for warning in resolved.warnings:
         _warn(warning)
     if settings.print_config:
-        click.echo(_listing(resolved))
+        _print(_listing(resolved))
         if not settings.check_config:
             return 0
     if settings.app is None:
@@ -84,7 +86,7 @@ def _check(settings: Settings) -> int:
     worker_class = choose_worker_class(settings, application)
     for line in ineffective(settings, worker_class, application.interface):
         _warn(line)
-    click.echo(
+    _print(
         f"The configuration is good: {application.name} is {application.interface.upper()}, worker class {worker_class}"
     )
     return 0
@@ -110,6 +112,21 @@ def _listing(resolved: Resolved) -> str:
     names = max(len(name) for name, _, _ in values)
     widest = max(len(value) for _, value, _ in values if len(value) <= 40)
     return "\n".join(f"{name:{names}} = {value:{widest}}  # {origin}" for name, value, origin in values)
+
+
+def _print(text: str) -> None:
+    try:
+        click.echo(text)
+    except OSError as error:
+        raise SettingsError(_unwritten(error)) from None
+
+
+def _unwritten(error: OSError) -> str:
+    """What to say when stdout is a closed pipe or a full disk. What is left in its buffer is given up: the
+    interpreter would try once more at its end, and complain."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    return f"stdout: {error.strerror}"
 
 
 def _fail(text: str, exit_code: int = 1) -> int:

@@ -259,6 +259,15 @@ def test_both_print_and_check(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.endswith("worker class sync\n")
 
 
+@pytest.mark.parametrize("argument", ["--print-config", "--help", "--version"])
+def test_output_that_cannot_be_written(argument: str) -> None:
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "pyserve", argument]
+        done = subprocess.run(command, env=environ, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "pyserve: stdout: No space left on device\n")
+
+
 # Keywords
 
 

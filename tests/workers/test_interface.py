@@ -283,7 +283,7 @@ def test_unmade(app: Any, unmade: bool) -> None:
 
 
 def django(make: str) -> Any:
-    settings = importlib.import_module("django.conf").settings
+    settings = pytest.importorskip("django.conf").settings
     if not settings.configured:
         settings.configure(SECRET_KEY="x", ROOT_URLCONF=__name__)
     return getattr(importlib.import_module(f"django.core.{make[4:8]}"), make)()
@@ -291,7 +291,7 @@ def django(make: str) -> Any:
 
 def framework(name: str) -> Any:
     module, _, attribute = name.rpartition(".")
-    return getattr(importlib.import_module(module), attribute)
+    return getattr(pytest.importorskip(module), attribute)
 
 
 FRAMEWORKS: list[tuple[str, Callable[[], Any], str]] = [
