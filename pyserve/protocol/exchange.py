@@ -34,7 +34,7 @@ class Sending(Enum):
 # Enum members by names of their own: on the hot path a global is cheaper than an attribute of a class.
 _HEAD, _BODY, _DONE = Sending.HEAD, Sending.BODY, Sending.DONE
 _RECEIVED = Receiving.DONE
-_LENGTH, _CONNECTION, _HOP = Meaning.LENGTH, Meaning.CONNECTION, Meaning.HOP
+_LENGTH = Meaning.LENGTH
 
 
 class FileSpan:
@@ -74,6 +74,7 @@ _WITHOUT_CONTENT = frozenset((204, 205, 304))
 # ... and of these no Content-Length of the application's either, as of a 2xx to CONNECT (RFC 9110 sections 8.6 and
 # 9.3.6; 205 gets a zero of the wire's)
 _NO_LENGTH = frozenset((204, 205))
+_ONLY_IN_HEAD = Meaning.LENGTH | Meaning.CONNECTION | Meaning.HOP
 _NO_DATA = b""
 
 
@@ -169,18 +170,23 @@ class Exchange:
 
     def send_early_hints(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
         """Send a 103 with `fields` before the response (RFC 8297); nothing to a peer of HTTP/1.0."""
+        if self.gone:
+            raise Disconnected("the peer has gone")
         if self.sending is not _HEAD:
             raise ApplicationError("early hints after the response has begun (RFC 8297)")
-        if self.version != "1.0" and not self.gone:
-            self.wire.send_informational(self, 103, _encode(list(fields)))
+        if self.version != "1.0":
+            self.wire.send_informational(self, 103, _encode_beside_head(fields))
 
     def send_head(self, status: int, reason: bytes | None, fields: Fields) -> None:
         """Set the response's head; it leaves together with the first data.
 
-        status: 200 to 599. reason: None for the standard phrase. Raises `ApplicationError`; may be called again as long
-        as nothing has left, and then replaces the earlier head (PEP 3333, `exc_info`).
+        status: 200 to 599. reason: None for the standard phrase. Raises `ApplicationError`, or `Disconnected` when the
+        exchange was broken off; may be called again as long as nothing has left, and then replaces the earlier head
+        (PEP 3333, `exc_info`).
         """
         if self.sending is not _HEAD:
+            if self.gone:  # answered by the server in the application's place: nobody's fault
+                raise Disconnected("the peer has gone")
             raise ApplicationError("the response has begun already")
         if not isinstance(status, int) or not 200 <= status <= 599:
             raise ApplicationError(f"status {status!r} is not in 200..599 (RFC 9110 section 15)")
@@ -188,13 +194,12 @@ class Exchange:
             raise ApplicationError("control character in the reason phrase (RFC 9112 section 4)")
         self.declared = None
         self.own = 0
+        pieces: list[bytes] = []
         for name, value in fields:
-            if response_names[name]:
-                lines = self._heed(status, fields)
-                break
-        else:
-            lines = fields
-        self.block = _encode(lines)
+            meaning = response_names[name]
+            if not meaning or self._heed(meaning, status, value):
+                pieces += (name, b": ", value, b"\r\n")
+        self.block = _block(pieces)
         self.status = status
         self.reason = reason
         self.response_fields = fields
@@ -241,7 +246,7 @@ class Exchange:
             raise Disconnected("the peer has gone")
         if self.sending is not _BODY:
             raise ApplicationError("trailers before data, or after the response was complete")
-        block = _encode(list(fields))
+        block = _encode_beside_head(fields)
         self._end(block if b"trailers" in options(self.index.get(b"te", b"")) else b"")
 
     def fail(self, status: int, text: str) -> None:
@@ -249,26 +254,20 @@ class Exchange:
         if self.sending is not _DONE:
             self.wire.fail(self, ProtocolError(status, text))
 
-    def _heed(self, status: int, fields: Fields) -> Fields:
-        """Act on fields that mean something to the server; return those that are sent on."""
-        lines = []
-        for field in fields:
-            name, value = field
-            meaning = response_names[name]
-            if meaning is _LENGTH:
-                if not value.isdigit() or self.own & _LENGTH:
-                    raise ApplicationError(f"invalid or second Content-Length {value!r} (RFC 9110 section 8.6)")
-                self.declared = int(value)
-                self.own |= meaning
-                if status not in _NO_LENGTH:
-                    lines.append(field)
-            elif meaning is _CONNECTION:
-                if b"close" in options(value):
-                    self.keep = False
-            elif meaning is not _HOP:
-                self.own |= meaning
-                lines.append(field)
-        return lines
+    def _heed(self, meaning: Meaning, status: int, value: bytes) -> bool:
+        """Act on a field that means something to the server; return whether it is sent on."""
+        if meaning is _LENGTH:
+            if not value.isdigit() or self.own & _LENGTH:
+                raise ApplicationError(f"invalid or second Content-Length {value!r} (RFC 9110 section 8.6)")
+            self.declared = int(value)
+        elif meaning is Meaning.CONNECTION:
+            if b"close" in options(value):
+                self.keep = False
+            return False
+        elif meaning is Meaning.HOP:
+            return False
+        self.own |= meaning
+        return meaning is not _LENGTH or status not in _NO_LENGTH
 
     def _measure(self, data: Data, size: int) -> Data:
         """Hold data against the declared length and count it; return what may be sent of it."""
@@ -306,12 +305,22 @@ def _drop(data: Data) -> None:
         data.close()
 
 
-def _encode(fields: Fields) -> bytes:
-    """Encode field lines; `ApplicationError` when one would not be exactly one line (RFC 9112 section 11.1)."""
+def _encode(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Encode fields that the server itself need not look at."""
+    pieces: list[bytes] = []
+    for name, value in fields:
+        if response_names[name] in (Meaning.LENGTH, Meaning.CONNECTION, Meaning.HOP):
+            raise ApplicationError(f"{name!r} may not stand in early hints or trailers (RFC 9110 section 6.5.1)")
+        pieces += (name, b": ", value, b"\r\n")
+    return _block(pieces)
+
+
+def _block(pieces: list[bytes]) -> bytes:
+    """Join field lines, four pieces each; `ApplicationError` when one would not be one line (RFC 9112 section 11.1)."""
     try:
-        block = b"".join([b"%b: %b\r\n" % (name, value) for name, value in fields])
+        block = b"".join(pieces)
     except TypeError:
         raise ApplicationError("response field names and values must be bytes") from None
-    if count_lines(block) != len(fields):
-        raise ApplicationError("CR, LF or another control character in a response field (RFC 9110 section 5.5)")
+    if block.count(b"\n") != len(pieces) >> 2 or block.count(b"\r") != len(pieces) >> 2 or b"\0" in block:
+        raise ApplicationError("CR, LF or NUL in a response field (RFC 9110 section 5.5)")
     return block

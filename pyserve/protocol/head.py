@@ -1,15 +1,15 @@
 """The head of a request: request line, field lines, and the framing they declare (RFC 9112 sections 3, 5 and 6).
 
-One count over the whole of a complete head says that nothing is wrong with its octets; only what fails them, or is
-large, is judged line by line (`Scanner`). The parser library then takes the fields apart. What only it refuses is said
-in our own words by `_diagnose`, so that both libraries lead to the same answer.
+The parser library takes the fields apart and refuses malformed lines; what was wrong is then said in our own words by
+`_diagnose`, so that both libraries lead to the same answer. A head that is large, or did not come in one piece, has
+been judged line by line as well (`Scanner`), so that limits are exact.
 """
 
 import re
 
 from pyserve.protocol.errors import ProtocolError
 from pyserve.protocol.exchange import Exchange
-from pyserve.protocol.fields import TOKEN, Fields, count_lines, options
+from pyserve.protocol.fields import TOKEN, Fields, options
 from pyserve.protocol.limits import Limits, Scanner, content_too_large
 from pyserve.protocol.parsers import Malformed, Parser
 from pyserve.protocol.target import is_host, split_target
@@ -32,49 +32,43 @@ _hosts: set[bytes | None] = set()
 
 def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) -> None:
     """Read one complete head, its empty line included, into the request side of `exchange`. Raises `ProtocolError`."""
-    lines = count_lines(head)
-    if lines < 0 or len(head) > limits.shortest or lines - 2 > limits.fields:
-        # What breaks first decides, as it does for a head that comes in pieces.
-        Scanner(limits, 0).scan(head)
-    method, target, version = _request_line(head[: head.find(b"\r\n")])
-    if target.startswith(b"/") and b"#" not in target and method != "CONNECT":
-        authority = None
-        path, _, query = target.partition(b"?")
-    else:
-        path, query, authority = split_target(method, target)
     try:
         fields = parse(head)
     except Malformed:
-        raise _diagnose(head, version, authority, limits) from None
-    if len(fields) != lines - 2:  # a folded line is one field of two lines
-        raise _diagnose(head, version, authority, limits)
-    if authority is not None and version == "1.0" and all(name != b"host" for name, _ in fields):
-        # An HTTP/1.0 message may name its host in the target alone (RFC 9112 section 3.2.2).
-        fields.append((b"host", authority))
+        raise _diagnose(head, limits) from None
+    if len(head) > limits.shortest or len(fields) > limits.fields:
+        Scanner(limits, 0).scan(head)
+    token, target, rest = head.split(b" ", 2)
+    method = _methods.get(token)
+    authority = None
+    if method is not None and rest.startswith(b"HTTP/1.1\r\n") and target.startswith(b"/") and b"#" not in target:
+        version = "1.1"
+        path, _, query = target.partition(b"?")
+    else:
+        method, target, version = _request_line(head)
+        path, query, authority = split_target(method, target)
     index = dict(fields)
     if len(index) != len(fields):
         index = _join(fields)
     host = index.get(b"host")
     if host not in _hosts or authority is not None:
         _check_host(host, version, authority)
-    exchange.method = method
-    exchange.target = target
-    exchange.path = path
-    exchange.query = query
-    exchange.version = version
-    exchange.fields = fields
-    exchange.index = index
-    exchange.length = 0
-    if b"content-length" in index or b"transfer-encoding" in index:
-        exchange.length = _framing(index, version, limits)
-    exchange.keep = version == "1.1" and method != "CONNECT"
-    if b"connection" in index:
-        exchange.keep = method != "CONNECT" and _keeps(index[b"connection"], version)
+        if host is None and authority is not None:
+            # An HTTP/1.0 message may name its host in the target alone (RFC 9112 section 3.2.2).
+            fields.append((b"host", authority))
+            index[b"host"] = authority
+    exchange.method, exchange.target, exchange.version = method, target, version
+    exchange.path, exchange.query = path, query
+    exchange.fields, exchange.index = fields, index
+    has_content = b"content-length" in index or b"transfer-encoding" in index
+    exchange.length = _framing(index, version, limits) if has_content else 0
+    exchange.keep = _keeps(index.get(b"connection"), method, version)
     exchange.expects = b"expect" in index and _expects(index[b"expect"], version)
 
 
-def _request_line(line: bytes) -> tuple[str, bytes, str]:
+def _request_line(head: bytes) -> tuple[str, bytes, str]:
     """request-line = method SP request-target SP HTTP-version (RFC 9112 section 3)."""
+    line = head[: head.find(b"\r\n")]
     if not line.isascii() or b"\t" in line:
         raise ProtocolError(400, "octet not allowed in a request line (RFC 9112 section 3)")
     try:
@@ -94,7 +88,7 @@ def _learn_method(token: bytes) -> str:
     if not TOKEN.fullmatch(token):
         raise ProtocolError(400, "malformed method (RFC 9110 section 9.1)")
     method = token.decode("ascii")
-    if len(_methods) < _KNOWN_AT_MOST:
+    if len(_methods) < _KNOWN_AT_MOST and method != "CONNECT":  # which has a form of target of its own
         _methods[token] = method
     return method
 
@@ -159,10 +153,12 @@ def _check_coding(coding: bytes, version: str, length: bytes | None) -> None:
     raise ProtocolError(501, "transfer coding not implemented (RFC 9112 section 6.1)")
 
 
-def _keeps(connection: bytes, version: str) -> bool:
-    """Tell whether the peer lets the connection be used again (RFC 9112 section 9.3)."""
+def _keeps(connection: bytes | None, method: str, version: str) -> bool:
+    """Tell whether the connection may be used again, as far as the request goes (RFC 9112 section 9.3)."""
+    if connection is None:
+        return version == "1.1" and method != "CONNECT"
     chosen = options(connection)
-    return b"close" not in chosen and (version == "1.1" or b"keep-alive" in chosen)
+    return b"close" not in chosen and (version == "1.1" or b"keep-alive" in chosen) and method != "CONNECT"
 
 
 def _expects(expectation: bytes, version: str) -> bool:
@@ -174,15 +170,18 @@ def _expects(expectation: bytes, version: str) -> bool:
     return True
 
 
-def _diagnose(head: bytes, version: str, authority: bytes | None, limits: Limits) -> ProtocolError:
-    """Say what is wrong with a head that the parser library refused, in the order in which `read_head` looks."""
-    fields: Fields = []
-    for line in head.split(b"\r\n")[1:-2]:
-        match = _FIELD_LINE.fullmatch(line)
-        if match is None:
-            return ProtocolError(400, "malformed field line (RFC 9112 section 5)")
-        fields.append((match[1].lower(), match[2].strip(b" \t")))
+def _diagnose(head: bytes, limits: Limits) -> ProtocolError:
+    """Say what is wrong with a head that the parser library refused, in the order in which it would be found."""
     try:
+        Scanner(limits, 0).scan(head)
+        method, target, version = _request_line(head)
+        _, _, authority = split_target(method, target)
+        fields: Fields = []
+        for line in head.split(b"\r\n")[1:-2]:
+            match = _FIELD_LINE.fullmatch(line)
+            if match is None:
+                return ProtocolError(400, "malformed field line (RFC 9112 section 5)")
+            fields.append((match[1].lower(), match[2].strip(b" \t")))
         index = _join(fields)
         _check_host(index.get(b"host"), version, authority)
         _framing(index, version, limits)

@@ -300,8 +300,6 @@ class Http1Wire:
         status = exchange.status
         line = STATUS_LINES[status] if exchange.reason is None else b"HTTP/1.1 %d %b\r\n" % (status, exchange.reason)
         own = exchange.own
-        date = _EMPTY if own & _DATE else config.date
-        server = _EMPTY if own & _SERVER else config.server
         keep = exchange.keep and not config.retiring and not self._is_last(exchange)
         framing = _EMPTY
         self._chunked = False
@@ -317,13 +315,12 @@ class Http1Wire:
             else:
                 keep = False
         if not keep:
-            if exchange.method == "CONNECT" and status < 300:  # ends with the connection (RFC 9110 section 9.3.6)
-                framing = _EMPTY
-                self._chunked = False
             framing += b"Connection: close\r\n"
             self.persistence = _CLOSE
         elif exchange.version == "1.0":
             framing += b"Connection: keep-alive\r\n"
+        date = _EMPTY if own & _DATE else config.date
+        server = _EMPTY if own & _SERVER else config.server
         self.out.append(b"%b%b%b%b%b\r\n" % (line, date, server, exchange.block, framing))
 
     def send_data(self, data: Data) -> None:

@@ -2,8 +2,8 @@
 
 A parser is a function from the octets of a whole request head (request line, field lines, empty line) to the list of
 (lower-case name, value) pairs in their order, with blanks around values removed. It raises `Malformed` for anything
-that its library refuses; what was wrong is then said by `head.diagnose`, in the same words for either library. The
-request line has been taken apart and checked before (head.py), and message framing is decided after.
+that its library refuses or that has other than one field to a line; what was wrong is then said by `head.py`, in the
+same words for either library. The request line and message framing are judged there too.
 """
 
 import re
@@ -12,7 +12,7 @@ from collections.abc import Callable
 import h11
 import httptools
 
-from pyserve.protocol.fields import Fields, request_names
+from pyserve.protocol.fields import Fields, count_lines, request_names
 
 Parser = Callable[[bytes], Fields]
 
@@ -35,42 +35,37 @@ def _with_known_line(head: bytes) -> bytes:
     return _STAND_IN + head[head.find(b"\r\n") :]
 
 
-class _Collector:
-    """What httptools calls back: for each field, so it does as little as can be."""
+class _Collector(Fields):
+    """What httptools calls back. That happens for each field, so it does as little as can be."""
 
-    __slots__ = ("complete", "fields")
-
-    def __init__(self) -> None:
-        self.fields: Fields = []
-        self.complete = False
+    __slots__ = ()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((_names[name], value))
-
-    def on_headers_complete(self) -> None:
-        self.complete = True
+        self.append((_names[name], value))
 
 
 def parse_httptools(head: bytes) -> Fields:
-    """Parse with httptools (llhttp)."""
-    collector = _Collector()
+    """Parse with httptools (llhttp), which itself refuses control characters, bare CR, bare LF and bad names."""
+    fields = _Collector()
     # A new parser for each head: it costs 0.2 us, and nothing of one message can leak into the next.
-    parser = httptools.HttpRequestParser(collector)
+    parser = httptools.HttpRequestParser(fields)
+    failed = None
     try:
         parser.feed_data(head if head.startswith(_KNOWN_METHODS) else _with_known_line(head))
     except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-        # Past the last field llhttp judges framing and upgrades, which are not its business here.
-        if not collector.complete:
-            raise Malformed from error
-    if not collector.complete:
-        raise Malformed
+        failed = error
+    # A failure past the last field is llhttp's verdict on framing or upgrades, which are not its business here; one
+    # before it leaves fields out. A folded line, which llhttp takes, makes one field of two lines.
+    if len(fields) != head.count(b"\n") - 2:
+        raise Malformed from failed
     if b" \r" in head or b"\t" in head:  # llhttp keeps trailing blanks
-        return [(name, value.strip(b" \t")) for name, value in collector.fields]
-    return collector.fields
+        return [(name, value.strip(b" \t")) for name, value in fields]
+    return fields
 
 
 def parse_h11(head: bytes) -> Fields:
-    """Parse with h11 (pure Python)."""
+    """Parse with h11 (pure Python), which takes bare LF, control characters and folded lines: they are counted out."""
+    lines = count_lines(head)
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=len(head) + 1)
     try:
         connection.receive_data(head if head.startswith(_KNOWN_METHODS) else _with_known_line(head))
@@ -80,7 +75,9 @@ def parse_h11(head: bytes) -> Fields:
     if not isinstance(event, h11.Request):
         raise Malformed
     fields = [(_names[name], value) for name, value in event.headers.raw_items()]
-    # h11 folds equal lengths, repeated or in a list, into one; they are refused here (RFC 9112 section 6.3).
+    if len(fields) != lines - 2:
+        raise Malformed
+    # h11 makes one length of a list of equal ones; it is refused here (RFC 9112 section 6.3).
     if any(name == b"content-length" for name, _ in fields) and not _ONE_LENGTH.search(head):
         raise Malformed
     return fields
