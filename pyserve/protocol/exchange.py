@@ -259,6 +259,8 @@ class Exchange:
         if meaning is _LENGTH:
             if not value.isdigit() or self.own & _LENGTH:
                 raise ApplicationError(f"invalid or second Content-Length {value!r} (RFC 9110 section 8.6)")
+            if status in _NO_LENGTH or (status < 300 and self.method == "CONNECT"):
+                return False
             self.declared = int(value)
         elif meaning is Meaning.CONNECTION:
             if b"close" in options(value):
@@ -267,7 +269,7 @@ class Exchange:
         elif meaning is Meaning.HOP:
             return False
         self.own |= meaning
-        return meaning is not _LENGTH or status not in _NO_LENGTH
+        return True
 
     def _measure(self, data: Data, size: int) -> Data:
         """Hold data against the declared length and count it; return what may be sent of it."""
