@@ -175,7 +175,7 @@ class Exchange:
         if self.sending is not _HEAD:
             raise ApplicationError("early hints after the response has begun (RFC 8297)")
         if self.version != "1.0":
-            self.wire.send_informational(self, 103, _encode_beside_head(fields))
+            self.wire.send_informational(self, 103, _encode(fields))
 
     def send_head(self, status: int, reason: bytes | None, fields: Fields) -> None:
         """Set the response's head; it leaves together with the first data.
@@ -246,7 +246,7 @@ class Exchange:
             raise Disconnected("the peer has gone")
         if self.sending is not _BODY:
             raise ApplicationError("trailers before data, or after the response was complete")
-        block = _encode_beside_head(fields)
+        block = _encode(fields)
         self._end(block if b"trailers" in options(self.index.get(b"te", b"")) else b"")
 
     def fail(self, status: int, text: str) -> None:
