@@ -242,9 +242,9 @@ def own_traceback(error: BaseException) -> str | None:
 
 
 def _strip(report: traceback.TracebackException) -> bool:
-    for cause in (report.__cause__, report.__context__):
-        if cause is not None:
-            _strip(cause)
+    for other in (report.__cause__, report.__context__, *(getattr(report, "exceptions", None) or ())):
+        if other is not None:
+            _strip(other)
     machinery = (__file__, importlib.__file__)
     kept = [
         frame

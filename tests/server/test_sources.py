@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
 
 from pyserve.server.sources import Resolved, Source, resolve
-from pyserve.settings import DEFAULTS, SettingsError
+from pyserve.settings import DEFAULTS, OPTIONS, SettingsError
 
 
 def refusal(given: dict[str, Any], environ: dict[str, str], source: Source = Source.COMMAND_LINE) -> tuple[str, int]:
@@ -189,3 +191,34 @@ def test_variables_that_are_not_ours(environ: dict[str, str], pieces: list[str])
     assert resolved.settings == DEFAULTS
     assert len(resolved.warnings) == bool(pieces)
     assert all(piece in resolved.warnings[0] for piece in pieces)
+
+
+VALUES = st.one_of(
+    st.text(),
+    st.from_regex(r"[a-z]{0,6}:?[0-9]{0,6}", fullmatch=True),
+    st.integers(),
+    st.floats(),
+    st.booleans(),
+    st.binary(),
+    st.lists(st.text()),
+)
+
+
+def complaint(given: dict[str, object], environ: dict[str, str]) -> SettingsError | None:
+    try:
+        resolve(given, environ)
+    except SettingsError as error:
+        return error
+    return None
+
+
+@for_all(st.sampled_from(list(OPTIONS)), VALUES)
+def test_anything_is_a_setting_or_one_line(name: str, value: object) -> None:
+    error = complaint({name: value}, {})
+    assert error is None or (len(str(error).splitlines()) == 1 and len(str(error)) < 400)
+
+
+@for_all(st.dictionaries(st.sampled_from([option.variable for option in OPTIONS.values()]), st.text(min_size=1)))
+def test_any_environment_is_settings_or_one_line(environ: dict[str, str]) -> None:
+    error = complaint({}, environ)
+    assert error is None or (len(str(error).splitlines()) == 1 and error.exit_code == 1)

@@ -199,6 +199,14 @@ def test_causes_are_stripped_too(write: Write) -> None:
     assert "importlib" not in trace
 
 
+def test_groups_are_stripped_too(write: Write) -> None:
+    inner = write("raise ValueError('first')\n")
+    outer = write(f"try:\n    import {inner}\nexcept ValueError as e:\n    raise ExceptionGroup('all', [e])\n")
+    trace = failure(outer)[1]
+    assert "first" in trace
+    assert "importlib" not in trace
+
+
 def test_an_import_of_itself_that_fails(write: Write) -> None:
     module = write("raise ModuleNotFoundError(\"No module named 'x'\", name=__name__)\n")
     assert failure(module)[0].startswith(f"importing module {module!r} failed")
