@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-from pyserve.protocol.errors import ApplicationError
+from pyserve.protocol.errors import ApplicationError, Disconnected
 from pyserve.protocol.exchange import Exchange, FileSpan, Receiving, Sending
 from pyserve.protocol.fields import Fields
 
@@ -95,13 +95,14 @@ class ScopeTemplate:
 class Call:
     """One call of the application: its `receive` and `send`."""
 
-    __slots__ = ("_delivered", "_driver", "_exchange", "_trailers")
+    __slots__ = ("_delivered", "_driver", "_ended", "_exchange", "_trailers")
 
     def __init__(self, exchange: Exchange, driver: Driver) -> None:
         self._exchange = exchange
         self._driver = driver
         self._delivered = False  # the last http.request has been given
         self._trailers: Fields | None = None  # gathered once http.response.start has announced some
+        self._ended = False  # the last http.response.body has been given, and trailers may follow
 
     async def receive(self) -> Message:
         """Wait for content, or for the peer to leave or the response to be complete (`http.disconnect`)."""
@@ -133,8 +134,14 @@ class Call:
         driver = self._driver
         if kind == "http.response.body":
             more = bool(message.get("more_body", False))
-            exchange.send_body(_octets(message.get("body", b"")), more or self._trailers is not None)
+            if self._trailers is not None:
+                more = self._until_trailers(more)
+            exchange.send_body(_octets(message.get("body", b"")), more)
         elif kind == "http.response.start":
+            if exchange.gone:
+                raise Disconnected("the peer has gone")
+            if exchange.status:
+                raise ApplicationError("http.response.start sent twice (ASGI)")
             exchange.send_head(message["status"], None, list(message.get("headers", ())))
             if message.get("trailers", False):
                 self._trailers = []
@@ -149,13 +156,16 @@ class Call:
     async def _send_extension(self, kind: str, message: Message) -> None:
         exchange = self._exchange
         if kind == "http.response.pathsend":
-            if not exchange.status:
-                raise ApplicationError("http.response.pathsend before http.response.start (ASGI)")
+            if not exchange.status or self._ended:
+                raise ApplicationError("http.response.pathsend before http.response.start or after the body (ASGI)")
             span = await self._driver.open_span(message["path"])
+            self._ended = True
             exchange.send_body(span, self._trailers is not None)
         elif kind == "http.response.trailers":
             if self._trailers is None:
                 raise ApplicationError("http.response.trailers were not announced in http.response.start (ASGI)")
+            if not self._ended:
+                raise ApplicationError("http.response.trailers before the last http.response.body (ASGI)")
             self._trailers.extend(message.get("headers", ()))
             if not message.get("more_trailers", False):
                 exchange.send_trailers(self._trailers)
@@ -163,6 +173,13 @@ class Call:
             exchange.send_early_hints([(b"link", link) for link in message.get("links", ())])
         else:
             raise ApplicationError(f"unknown message type {kind!r} (ASGI)")
+
+    def _until_trailers(self, more: bool) -> bool:
+        """Note a body where trailers are announced, which have the last word: there is always more."""
+        if self._ended:
+            raise ApplicationError("http.response.body after the last one (ASGI)")
+        self._ended = not more
+        return True
 
 
 def _octets(body: bytes | bytearray | memoryview) -> bytes:
