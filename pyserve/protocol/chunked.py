@@ -32,12 +32,12 @@ _SIZE_LINE_BEGINS = re.compile(rb"[0-9A-Fa-f]{1,15}(?:[ \t;][\t\x20-\x7e\x80-\xf
 _LINE_AT_MOST = 1024  # octets of one chunk-size line; only extensions need more than 17
 _EXTENSIONS_AT_MOST = 16384  # octets of extensions in one body (CVE-2023-39326)
 
-# Fields that may not stand in trailers: framing, routing and what a head's meaning hangs on (RFC 9110 section 6.5.1).
+# Fields that refuse a request when they stand in its trailers: those of framing, routing and the connection, by which
+# two readers could come to differ. All others are dropped, as a recipient may (RFC 9110 section 6.5.1).
 _NOT_IN_TRAILERS = frozenset(
     (
-        b"transfer-encoding", b"content-length", b"host", b"connection", b"content-encoding", b"content-type",
-        b"content-range", b"trailer", b"te", b"upgrade", b"expect", b"authorization", b"cookie", b"keep-alive",
-        b"proxy-authorization", b"proxy-connection", b"max-forwards", b"cache-control", b"range", b"set-cookie",
+        b"transfer-encoding", b"content-length", b"host", b"connection", b"trailer", b"te", b"upgrade", b"expect",
+        b"keep-alive", b"proxy-connection",
     )
 )  # fmt: skip
 
