@@ -24,6 +24,9 @@ _EXTENSIONS: dict[str, dict[str, Any]] = {
 }
 
 
+_VERSIONS = {"version": "3.0", "spec_version": "2.5"}
+
+
 class Driver(Protocol):
     """What the gateway needs of the driver of one exchange."""
 
@@ -46,7 +49,7 @@ class Driver(Protocol):
 class ScopeTemplate:
     """What the scopes of one connection share; `make` adds what a request brings."""
 
-    __slots__ = ("client", "root_path", "scheme", "server", "state")
+    __slots__ = ("_root_path", "_shared", "_state")
 
     def __init__(
         self,
@@ -57,11 +60,15 @@ class ScopeTemplate:
         state: dict[str, Any] | None,
     ) -> None:
         """client, server: (host, port), or (path, None) for a unix socket's server. state: the lifespan's, or None."""
-        self.client = client
-        self.server = server
-        self.scheme = scheme
-        self.root_path = root_path
-        self.state = state
+        self._root_path = root_path
+        self._state = state
+        self._shared: Scope = {
+            "type": "http",
+            "server": server,
+            "client": client,
+            "scheme": scheme,
+            "root_path": root_path,
+        }
 
     def make(self, exchange: Exchange) -> Scope:
         """Build the scope of an `http` connection (ASGI HTTP spec 2.5); `state` is a shallow copy of the lifespan's."""
@@ -69,26 +76,20 @@ class ScopeTemplate:
         path = raw_path.decode("ascii")
         if "%" in path:
             path = unquote(path)
-        if self.root_path:
-            path = self.root_path + path
-            raw_path = self.root_path.encode() + raw_path
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.5"},
-            "http_version": exchange.version,
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme,
-            "method": exchange.method,
-            "root_path": self.root_path,
-            "path": path,
-            "raw_path": raw_path,
-            "query_string": exchange.query,
-            "headers": exchange.fields,
-            "extensions": _EXTENSIONS.copy(),
-        }
-        if self.state is not None:
-            scope["state"] = self.state.copy()
+        if self._root_path:
+            path = self._root_path + path
+            raw_path = self._root_path.encode() + raw_path
+        scope = self._shared.copy()
+        scope["asgi"] = _VERSIONS.copy()
+        scope["extensions"] = _EXTENSIONS.copy()
+        scope["http_version"] = exchange.version
+        scope["method"] = exchange.method
+        scope["path"] = path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = exchange.query
+        scope["headers"] = exchange.fields
+        if self._state is not None:
+            scope["state"] = self._state.copy()
         return scope
 
 

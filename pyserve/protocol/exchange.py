@@ -196,8 +196,7 @@ class Exchange:
         self.own = 0
         pieces: list[bytes] = []
         for name, value in fields:
-            meaning = response_names[name]
-            if not meaning or self._heed(meaning, status, value):
+            if not (meaning := response_names[name]) or self._heed(meaning, status, value):
                 pieces += (name, b": ", value, b"\r\n")
         self.block = _block(pieces)
         self.status = status
@@ -297,7 +296,7 @@ class Exchange:
         if self.left and self.has_content:
             self.complaint = f"{self.left} bytes less than Content-Length ({self.declared}), the connection was closed"
             self.keep = False
-        self.sending = Sending.DONE
+        self.sending = _DONE
         self.wire.end(self, trailers)
 
 
@@ -323,6 +322,6 @@ def _block(pieces: list[bytes]) -> bytes:
         block = b"".join(pieces)
     except TypeError:
         raise ApplicationError("response field names and values must be bytes") from None
-    if block.count(b"\n") != len(pieces) >> 2 or block.count(b"\r") != len(pieces) >> 2 or b"\0" in block:
+    if not block.count(b"\n") == block.count(b"\r") == len(pieces) >> 2 or b"\0" in block:
         raise ApplicationError("CR, LF or NUL in a response field (RFC 9110 section 5.5)")
     return block

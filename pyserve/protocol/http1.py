@@ -300,7 +300,9 @@ class Http1Wire:
         status = exchange.status
         line = STATUS_LINES[status] if exchange.reason is None else b"HTTP/1.1 %d %b\r\n" % (status, exchange.reason)
         own = exchange.own
-        keep = exchange.keep and not config.retiring and not self._is_last(exchange)
+        keep = exchange.keep and not config.retiring
+        if self._eof or exchange.receiving is not _RECEIVED:
+            keep = keep and not self._is_last(exchange)
         framing = _EMPTY
         self._chunked = False
         if exchange.declared is not None:
@@ -327,26 +329,22 @@ class Http1Wire:
         """Octets of content, as a chunk where the response is chunked (RFC 9112 section 7.1)."""
         out = self.out
         if isinstance(data, bytes) and len(data) <= _COPIED:
-            self._put(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+            if self._chunked:
+                data = b"%x\r\n%b\r\n" % (len(data), data)
+            if out and isinstance(last := out[-1], bytes) and len(last) < _SHORT:
+                out[-1] = last + data  # head and data, or last data and last chunk, leave in one piece
+            else:
+                out.append(data)
         elif self._chunked:
             out += (b"%x\r\n" % len(data), data, b"\r\n")
-        else:
-            out.append(data)
-
-    def _put(self, data: bytes) -> None:
-        """Append octets; to a short head they are joined, so that both leave in one piece."""
-        out = self.out
-        if out and isinstance(last := out[-1], bytes) and len(last) < _SHORT:
-            out[-1] = last + data
         else:
             out.append(data)
 
     def end(self, exchange: Exchange, trailers: bytes) -> None:
         """last-chunk, trailer section, and the verdict on the connection."""
         if self._chunked:
-            self._put(b"0\r\n%b\r\n" % trailers)
-        if not exchange.keep:
-            self.persistence = _CLOSE
+            self._chunked = False
+            self.send_data(b"0\r\n%b\r\n" % trailers)
         self._settle(exchange)
 
     def fail(self, exchange: Exchange, error: ProtocolError) -> None:
@@ -376,15 +374,15 @@ class Http1Wire:
 
     def _is_last(self, exchange: Exchange) -> bool:
         """Tell, before the head leaves, whether this response must be the connection's last."""
-        if self._eof and not self.pending:
+        if exchange.receiving is not _RECEIVED and self._too_much_is_unread(exchange):
             return True
-        return exchange.receiving is Receiving.BODY and self._too_much_is_unread(exchange)
+        return self._eof and not self.pending
 
     def _settle(self, exchange: Exchange) -> None:
         """The response is complete: decide whether the connection is used again (RFC 9112 section 9.3)."""
-        if self.persistence is _CLOSE:
-            return
-        if exchange.receiving is _RECEIVED:
+        if not exchange.keep or self.persistence is _CLOSE:
+            self.persistence = _CLOSE
+        elif exchange.receiving is _RECEIVED:
             self.exchange = None
         elif self._too_much_is_unread(exchange):
             self.persistence = _CLOSE
