@@ -16,6 +16,7 @@ from pyserve.protocol.target import is_host, split_target
 
 # HTTP-version = "HTTP/" DIGIT "." DIGIT, case-sensitive (RFC 9112 section 2.3)
 _VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
+_ONE_ONE = [b"HTTP/1.1"]
 _ANY_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 # field-line = field-name ":" OWS field-value OWS (RFC 9112 section 5)
 _FIELD_LINE = re.compile(rb"(" + TOKEN.pattern + rb"):(.*)")
@@ -38,14 +39,17 @@ def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) ->
         raise _diagnose(head, limits) from None
     if len(head) > limits.shortest or len(fields) > limits.fields:
         Scanner(limits, 0).scan(head)
-    token, target, rest = head.split(b" ", 2)
-    method = _methods.get(token)
+    # Up to the first line end and no further: llhttp takes a request line without a version (HTTP/0.9), and the
+    # parts must not be looked for in the fields then.
+    line = head[: head.find(b"\r\n")]
+    parts = line.split(b" ")
+    method = _methods.get(parts[0])
     authority = None
-    if method is not None and rest.startswith(b"HTTP/1.1\r\n") and target.startswith(b"/") and b"#" not in target:
+    if method is not None and parts[2:] == _ONE_ONE and (target := parts[1]).startswith(b"/") and b"#" not in target:
         version = "1.1"
         path, _, query = target.partition(b"?")
     else:
-        method, target, version = _request_line(head)
+        method, target, version = _request_line(line)
         path, query, authority = split_target(method, target)
     index = dict(fields)
     if len(index) != len(fields):
@@ -66,9 +70,8 @@ def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) ->
     exchange.expects = b"expect" in index and _expects(index[b"expect"], version)
 
 
-def _request_line(head: bytes) -> tuple[str, bytes, str]:
+def _request_line(line: bytes) -> tuple[str, bytes, str]:
     """request-line = method SP request-target SP HTTP-version (RFC 9112 section 3)."""
-    line = head[: head.find(b"\r\n")]
     if not line.isascii() or b"\t" in line:
         raise ProtocolError(400, "octet not allowed in a request line (RFC 9112 section 3)")
     try:
@@ -174,7 +177,7 @@ def _diagnose(head: bytes, limits: Limits) -> ProtocolError:
     """Say what is wrong with a head that the parser library refused, in the order in which it would be found."""
     try:
         Scanner(limits, 0).scan(head)
-        method, target, version = _request_line(head)
+        method, target, version = _request_line(head[: head.find(b"\r\n")])
         _, _, authority = split_target(method, target)
         fields: Fields = []
         for line in head.split(b"\r\n")[1:-2]:

@@ -30,9 +30,16 @@ _STAND_IN = b"GET / HTTP/1.0"  # of 1.1 h11 would ask for a Host
 _ONE_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*[0-9]+[ \t]*\r\n", re.IGNORECASE)
 
 
+# All that may stand in the line that is replaced: nobody else looks at its octets (RFC 9112 section 3).
+_PLAIN_LINE = re.compile(rb"[\x20-\x7e]*\r\n")
+
+
 def _with_known_line(head: bytes) -> bytes:
     """Replace the request line by one that both libraries take, whatever its method and form of target are."""
-    return _STAND_IN + head[head.find(b"\r\n") :]
+    line = _PLAIN_LINE.match(head)
+    if line is None:
+        raise Malformed
+    return _STAND_IN + head[line.end() - 2 :]
 
 
 class _Collector(Fields):
@@ -41,7 +48,8 @@ class _Collector(Fields):
     __slots__ = ()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.append((_names[name], value))
+        # llhttp keeps trailing blanks; no other white space that rstrip takes gets past it.
+        self.append((_names[name], value.rstrip()))
 
 
 def parse_httptools(head: bytes) -> Fields:
@@ -58,8 +66,6 @@ def parse_httptools(head: bytes) -> Fields:
     # before it leaves fields out. A folded line, which llhttp takes, makes one field of two lines.
     if len(fields) != head.count(b"\n") - 2:
         raise Malformed from failed
-    if b" \r" in head or b"\t" in head:  # llhttp keeps trailing blanks
-        return [(name, value.strip(b" \t")) for name, value in fields]
     return fields
 
 
