@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 from pyserve.protocol.errors import ProtocolError
+from pyserve.protocol.fields import TOKEN
 
 # Anything but HTAB, SP, VCHAR and obs-text (RFC 9110 section 5.5); in a request line anything but SP and VCHAR.
 _BAD_IN_FIELD = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
@@ -65,6 +66,8 @@ class Scanner:
         while True:
             end = buffer.find(b"\n", self._seen)
             if end < 0:
+                if self._seen == self._start:
+                    self._check_first(bytes(buffer[self._start : self._start + 1]))
                 if len(buffer) - self._start > self._limit():
                     self._check_line(bytes(buffer[self._start :]), whole=False)
                 # A last CR may belong to a line end: it is looked at together with its successor.
@@ -82,6 +85,15 @@ class Scanner:
     def _limit(self) -> int:
         return self._limits.field_size if self._line else self._limits.request_line
 
+    def _check_first(self, octet: bytes) -> None:
+        """Refuse by a line's first octet what can become no request and no field, TLS for one, without waiting."""
+        if self._line:
+            if octet in (b" ", b"\t"):
+                text = "folded field line, or a blank before the first (RFC 9112 sections 2.2 and 5.2)"
+                raise ProtocolError(400, text)
+        elif octet and not TOKEN.fullmatch(octet):
+            raise ProtocolError(400, "malformed method (RFC 9110 section 9.1)")
+
     def _check_octets(self, octets: bytes) -> None:
         if (_BAD_IN_FIELD if self._line else _BAD_IN_REQUEST_LINE).search(octets):
             raise ProtocolError(400, "bare CR, bare LF or another octet that no line holds (RFC 9112 section 2.2)")
@@ -91,8 +103,7 @@ class Scanner:
         if not whole and line.endswith(b"\r"):
             content = line[:-1]
         limit = self._limit()
-        if self._line and line[:1] in (b" ", b"\t"):
-            raise ProtocolError(400, "folded field line, or a blank before the first (RFC 9112 sections 2.2 and 5.2)")
+        self._check_first(line[:1])
         self._check_octets(content[:limit])
         if len(content) > limit:
             if self._line:
