@@ -74,7 +74,7 @@ class Http1Wire:
     """
 
     __slots__ = (
-        "_buffer", "_chunked", "_decoder", "_drained", "_eof", "_left", "_position", "_scanner",
+        "_buffer", "_chunked", "_decoder", "_drained", "_empty_line", "_eof", "_left", "_position", "_scanner",
         "config", "cut", "error", "exchange", "out", "persistence", "served",
     )  # fmt: skip
 
@@ -92,6 +92,7 @@ class Http1Wire:
         self._decoder: ChunkedDecoder | None = None
         self._left = 0  # octets of content to come, where a length says so
         self._drained = 0  # octets of content thrown away after the response
+        self._empty_line = -1  # `served` when an empty line was passed over
         self._chunked = False  # the response's coding
         self._eof = False
 
@@ -100,7 +101,8 @@ class Http1Wire:
     @property
     def awaiting(self) -> Awaiting:
         if self.exchange is not None:
-            return Awaiting.BODY if self.exchange.receiving is Receiving.BODY else Awaiting.NOTHING
+            receives = self.exchange.receiving is Receiving.BODY and not self.closing
+            return Awaiting.BODY if receives else Awaiting.NOTHING
         if self.persistence is _CLOSE:
             return Awaiting.NOTHING
         return Awaiting.IDLE if self.served and not self.pending else Awaiting.HEAD
@@ -144,8 +146,9 @@ class Http1Wire:
         if self.closing:
             return
         if exchange is None:
-            self._end_of_heads()
-            return
+            if self._scanner is not None or self.pending < 2:
+                self._end_of_heads()
+            return  # else whole requests may wait for `proceed`
         exchange.peer_done = True
         if exchange.receiving is Receiving.BODY:
             self._refuse(ProtocolError(400, "content cut short (RFC 9112 section 8)"))
@@ -193,7 +196,10 @@ class Http1Wire:
         if self._scanner is not None:
             return self._receive_rest_of_head()
         buffer = self._buffer
-        while buffer.startswith(b"\r\n", self._position):  # empty lines before a request line (RFC 9112 section 2.2)
+        if buffer.startswith(b"\r\n", self._position) and self._empty_line != self.served:
+            # One empty line before a request line is passed over, as old clients send one after content; more are
+            # no client's (RFC 9112 section 2.2: "at least one").
+            self._empty_line = self.served
             self._position += 2
         end = buffer.find(b"\r\n\r\n", self._position) + 4
         if end < 4:
