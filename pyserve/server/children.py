@@ -85,25 +85,22 @@ class Child:
 
 
 def work(entry: Entry, context: WorkerContext) -> int:
-    """Be the worker until it ends. Gives the exit code; whatever the worker raises is told and becomes one."""
+    """Be the worker until it ends. Gives the exit code.
+
+    What the worker lets out it should have caught: while it boots the master is told, as of any boot failure;
+    later there is a traceback in the log.
+    """
     try:
         return entry(context)
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else 1
-        return _failed(context, code, f"SystemExit: {error.code}")
-    except BaseException:
-        return _failed(context, COULD_NOT_BOOT, traceback.format_exc())
-
-
-def _failed(context: WorkerContext, code: int, reason: str) -> int:
-    """Something reached us that the worker should have caught. The master tells it if the worker was booting."""
-    if context.slot.booted_at or code == 0:
-        if code:
-            context.log.error("Exception in worker process\n%s", reason)
-        return 1 if code == COULD_NOT_BOOT else code
-    with contextlib.suppress(OSError):
-        os.write(context.ready_fd, b"F" + bytes([code & 0xFF]) + reason.encode("utf-8", "replace"))
-    return code
+    except BaseException as error:
+        expected = isinstance(error, SystemExit)
+        reason = f"SystemExit: {error}" if expected else traceback.format_exc()
+    if not context.slot.booted_at:
+        with contextlib.suppress(OSError):
+            os.write(context.ready_fd, b"F" + bytes([COULD_NOT_BOOT]) + reason.encode("utf-8", "replace"))
+        return COULD_NOT_BOOT
+    context.log.error("Exception in worker process: %s", reason)
+    return 1
 
 
 def end(code: int, log: ErrorLog) -> None:

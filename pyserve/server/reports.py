@@ -44,12 +44,12 @@ class Reports:
             self._log.debug("Worker (pid:%s): %s, %s", order.pid, order.signal.name, order.reason.value)
 
     def exit(self, child: Child, code: int) -> None:
-        """A worker is gone. A reason that all workers share is told once."""
+        """A worker is gone. A reason that all workers share is told once, and not what the master cut short."""
+        by_master = -code in child.sent
         reason = child.reason()
-        if reason and reason != self._reason:
+        if reason and reason != self._reason and not by_master:
             self._reason = reason
             self._log.error("Worker (pid:%s) could not boot: %s", child.pid, reason)
-        by_master = -code in child.sent
         if code == 0 or (by_master and code != -signal.SIGKILL):
             self._log.debug("Worker (pid:%s) is gone", child.pid)
         elif code > 0:

@@ -24,13 +24,10 @@ from pyserve.server.seats import Life, Member
 VARIABLE: Final = "_PYSERVE_LIFE"
 _TRIAL: Final = "trial"
 
-DIRECTORY: Final = os.getcwd()
-"""Where this process was started. The command's own paths may be relative to it, and `--chdir` comes later."""
-
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How this process was started, kept from before the application could change any of it."""
+    """How this process was started, kept from before `--chdir` and the application could change any of it."""
 
     executable: str
     arguments: tuple[str, ...]
@@ -40,7 +37,7 @@ class Origin:
     @classmethod
     def now(cls) -> Origin:
         environ = {name: value for name, value in os.environ.items() if name != VARIABLE}
-        return cls(sys.executable, tuple(sys.orig_argv), environ, DIRECTORY)
+        return cls(sys.executable, tuple(sys.orig_argv), environ, os.getcwd())
 
     def execute(self, life: str) -> None:
         """Become the same command again. Only returns by OSError."""

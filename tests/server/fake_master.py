@@ -1,0 +1,124 @@
+"""A master with workers that only pretend: `python fake_master.py SETTINGS_AS_JSON`. Used by test_arbiter.py.
+
+A worker does what the file named by `MODE` says when it boots:
+
+    serve        accept connections, answer each with the worker's pid, and drain when told to
+    fail CODE    say that it cannot boot, with that code
+    raise        let an exception out while booting; `exit` the same with SystemExit
+    broken       be ready, then let an exception out
+    die N        be ready, then exit with N
+    stuck        be ready, then never beat again, deaf to SIGABRT
+    retire       be ready, then retire by itself once the file `retire` is there
+    linger       be ready, deaf to TERM
+    grandchild   be ready, leave a process behind that holds the pipe, and exit 7
+    slow         boot until the file `go` is there, then serve
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+from pyserve.server.arbiter import serve
+from pyserve.settings import Settings
+from pyserve.workers.scoreboard import State
+from pyserve.workers.worker import WorkerContext
+
+HERE = Path(os.environ["FAKE_DIRECTORY"])
+
+
+def until(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.01)
+
+
+def be_ready(context: WorkerContext) -> None:
+    context.slot.heartbeat = context.slot.booted_at = time.monotonic_ns()
+    context.slot.state = State.READY
+    os.write(context.ready_fd, b"R")
+
+
+def serve_connections(context: WorkerContext, retire: bool = False) -> int:
+    reader, writer = os.pipe()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, lambda number, frame: os.write(writer, bytes([number])))
+    signal.signal(signal.SIGUSR1, lambda number, frame: (context.log.reopen(), context.log.info("worker reopens")))
+    be_ready(context)
+    while True:
+        ready = select.select([reader, context.master_fd, *context.listeners], [], [], 0.05)[0]
+        context.slot.heartbeat = time.monotonic_ns()
+        if reader in ready:
+            context.log.info("worker was told %s", signal.Signals(os.read(reader, 1)[0]).name)
+            return 0
+        if context.master_fd in ready:
+            context.log.info("worker is an orphan")
+            return 0
+        if retire and (HERE / "retire").exists():
+            (HERE / "retire").unlink()
+            context.slot.state = State.DRAINING
+            os.write(context.ready_fd, b"D")
+            until(HERE / "retired")
+            return 0
+        for listener in ready:
+            with contextlib.suppress(BlockingIOError):
+                connection, _ = listener.accept()
+                answer = f"{os.getpid()} {context.index} {len(context.listeners)} "
+                answer += context.application.callable.version if context.application else "-"
+                connection.sendall(answer.encode())
+                connection.shutdown(socket.SHUT_RDWR)
+                connection.close()
+
+
+def worker(context: WorkerContext) -> int:
+    mode, *rest = (HERE / "MODE").read_text().split()
+    match mode:
+        case "serve":
+            return serve_connections(context)
+        case "slow":
+            until(HERE / "go")
+            return serve_connections(context)
+        case "retire":
+            return serve_connections(context, retire=True)
+        case "fail":
+            os.write(context.ready_fd, b"F" + bytes([int(rest[0])]) + b"the reason, " * 9000 + "\u00fcbrigens".encode())
+            return int(rest[0])
+        case "raise":
+            raise RuntimeError("unexpected")
+        case "exit":
+            sys.exit("told to")
+        case "broken":
+            be_ready(context)
+            raise RuntimeError("unexpected")
+        case "die":
+            be_ready(context)
+            return int(rest[0])
+        case "stuck":
+            signal.signal(signal.SIGABRT, signal.SIG_IGN)
+            be_ready(context)
+            context.slot.publish("GET /stuck", time.monotonic_ns())
+            time.sleep(60)
+        case "linger":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+            be_ready(context)
+            while True:
+                context.slot.heartbeat = time.monotonic_ns()
+                time.sleep(0.05)
+        case "grandchild":
+            be_ready(context)
+            if os.fork() == 0:
+                until(HERE / "go")
+                os._exit(0)
+            return 7
+    return 99
+
+
+if __name__ == "__main__":
+    settings = json.loads(sys.argv[1])
+    settings["bind"] = tuple(settings.get("bind", ["127.0.0.1:0"]))
+    sys.exit(serve(Settings(**settings), entry=worker))

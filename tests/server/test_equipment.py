@@ -1,0 +1,150 @@
+"""What the master gets before it serves; the way as a whole is walked in test_arbiter.py."""
+
+import gc
+import resource
+import sys
+import threading
+
+import pytest
+
+from pyserve.server import equipment
+from pyserve.server.equipment import equipped, preload, raise_descriptor_limit, told
+from pyserve.server.sockets import BindError
+from pyserve.server.takeover import Inheritance, Origin
+from pyserve.server.wakeup import Wakeup
+from pyserve.settings import Settings
+from pyserve.workers.application import ApplicationLoadError, WorkerClassError
+
+
+class Log:
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str]] = []
+
+    def __getattr__(self, level: str):
+        return lambda msg, *args: self.said.append((level, msg % args))
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+def application(environ, start_response):
+    raise AssertionError("nobody calls it")
+
+
+async def asgi_application(scope, receive, send):
+    raise AssertionError("nobody calls it")
+
+
+@pytest.fixture
+def wakeup():
+    wakeup = Wakeup()
+    yield wakeup
+    wakeup.close()
+
+
+@pytest.fixture(autouse=True)
+def unfrozen(monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    gc.unfreeze()
+
+
+def test_preload_freezes_what_is_there(log):
+    assert preload(Settings(app=application), log).callable is application
+    assert gc.get_freeze_count() > 0
+    assert log.said == []
+
+
+def test_preload_of_an_application_that_starts_threads(log):
+    started: list[threading.Thread] = []
+    done = threading.Event()
+
+    def make():
+        started.append(threading.Thread(target=done.wait))
+        started[0].start()
+        return application
+
+    before = threading.active_count() - 1
+    try:
+        preload(Settings(app=make, factory=True), log)
+    finally:
+        done.set()
+        started[0].join()
+    number = before + 1
+    assert log.said == [
+        ("warning", f"The application started {number} threads when it was loaded: the workers do not have them")
+    ]
+
+
+def test_preload_refuses_what_the_workers_would_refuse(log):
+    with pytest.raises(WorkerClassError):
+        preload(Settings(app=asgi_application, worker_class="sync"), log)
+
+
+def broken():
+    raise ValueError("no database")
+
+
+def test_a_failing_preload(log):
+    with pytest.raises(ApplicationLoadError) as caught:
+        preload(Settings(app=broken, factory=True), log)
+    text = told(caught.value)
+    assert "ValueError: no database" in text.splitlines()[0]
+    assert "in broken" in text
+
+
+def test_a_failing_preload_in_a_next_life_is_told_and_the_old_workers_go_on(log):
+    before = Inheritance([], None, (0, 0), [], {}, 0, 1)
+    assert preload(Settings(app=broken, factory=True), log, before) is None
+    assert "no database" in log.said[0][1]
+
+
+def test_the_soft_limit_of_descriptors_becomes_the_hard_one():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        raise_descriptor_limit()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_limit_that_cannot_be_raised_is_no_reason_not_to_serve(monkeypatch):
+    def refuse(*args):
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (1, 2))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    raise_descriptor_limit()
+
+
+def test_everything_is_given_back(log, tmp_path, wakeup):
+    settings = Settings(app=application, bind=(f"unix:{tmp_path}/s.sock",), pidfile=str(tmp_path / "pid"), workers=3)
+    with equipped(settings, log, wakeup, Origin.now(), lambda context: 0) as got:
+        assert (tmp_path / "s.sock").exists()
+        assert (tmp_path / "pid").exists()
+        assert len(got.board) >= 6
+        assert got.board.threads == settings.threads + 1
+        assert got.application is None
+    assert list(tmp_path.iterdir()) == []
+    assert [text.partition(":")[0] for _, text in log.said] == ["Listening at", "Using worker"]
+
+
+def test_a_start_that_fails_gives_back_what_it_had_got(log, tmp_path, wakeup):
+    settings = Settings(app=application, bind=("unix:/nonexistent/s.sock",), pidfile=str(tmp_path / "pid"))
+    with pytest.raises(BindError), equipped(settings, log, wakeup, Origin.now(), lambda context: 0):
+        raise AssertionError("it must not serve")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_board_of_the_life_before_is_taken_over_if_it_fits(log):
+    old = equipment._board(Settings(workers=2), None)
+    if old.fd is None:
+        pytest.skip("the system has no memfd_create")
+    old.slot(1).connections = 5
+    before = Inheritance([], old.fd, (0, 0), [], {}, 0, 2)
+    assert equipment._board(Settings(workers=2), before).slot(1).connections == 5
+    assert equipment._board(Settings(workers=2, threads=4), before).slot(1).connections == 0
+    assert equipment._board(Settings(workers=20), before).slot(1).connections == 0

@@ -1,0 +1,103 @@
+"""The lines that people grep for."""
+
+import signal
+import time
+
+import pytest
+
+from pyserve.server.children import Child
+from pyserve.server.events import Kill, News, Reason
+from pyserve.server.reports import Reports
+from pyserve.workers.scoreboard import STARTED_NS, Scoreboard
+
+
+class Log:
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str]] = []
+
+    def __getattr__(self, level: str):
+        return lambda msg, *args: self.said.append((level, msg % args))
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+EXITS = [
+    (0, set(), "debug", "Worker (pid:42) is gone"),
+    (1, set(), "error", "Worker (pid:42) exited with code 1"),
+    (-9, set(), "error", "Worker (pid:42) was sent SIGKILL! Perhaps out of memory?"),
+    (-9, {signal.SIGKILL}, "error", "Worker (pid:42) was sent SIGKILL!"),
+    (-11, set(), "error", "Worker (pid:42) was sent SIGSEGV!"),
+    (-15, {signal.SIGTERM}, "debug", "Worker (pid:42) is gone"),
+    (-15, set(), "error", "Worker (pid:42) was sent SIGTERM!"),
+    (-50, set(), "error", "Worker (pid:42) was sent signal 50!"),
+]
+
+
+@pytest.mark.parametrize(("code", "sent", "level", "text"), EXITS)
+def test_exits(log, code, sent, level, text):
+    Reports(log).exit(Child(1, 42, 0, 0, None, sent=sent), code)
+    assert log.said == [(level, text)]
+
+
+def test_a_reason_that_all_share_is_told_once(log):
+    reports = Reports(log)
+    for pid in (1, 2):
+        reports.exit(Child(pid, pid, 0, 0, None, failure=bytearray(b"\x04no module")), 4)
+    reports.exit(Child(3, 3, 0, 0, None, failure=bytearray(b"\x03something else")), 3)
+    assert [text for _, text in log.said] == [
+        "Worker (pid:1) could not boot: no module",
+        "Worker (pid:1) exited with code 4",
+        "Worker (pid:2) exited with code 4",
+        "Worker (pid:3) could not boot: something else",
+        "Worker (pid:3) exited with code 3",
+    ]
+
+
+def abort(log: Log, slot) -> str:
+    Reports(log).kill(Kill(1, 42, signal.SIGABRT, Reason.SILENT), slot)
+    ((level, text),) = log.said
+    assert level == "critical"
+    return text
+
+
+def test_timeout_with_the_request_that_the_watcher_saw(log):
+    slot = Scoreboard(1, 1).slot(0)
+    slot.publish("GET /slow", time.monotonic_ns() - 31_200_000_000)
+    assert abort(log, slot) == "WORKER TIMEOUT (pid:42): GET /slow for 31.2 s"
+
+
+def test_timeout_with_a_request_that_held_the_interpreter(log):
+    """The watcher had no chance to publish."""
+    slot = Scoreboard(1, 3).slot(0)
+    slot.thread(1).words[STARTED_NS] = time.monotonic_ns() - 31_200_000_000
+    slot.thread(2).words[STARTED_NS] = time.monotonic_ns() - 1_000_000_000
+    assert abort(log, slot) == "WORKER TIMEOUT (pid:42): one request for 31.2 s"
+
+
+@pytest.mark.parametrize("slot", [None, Scoreboard(1, 1).slot(0)])
+def test_timeout_of_a_worker_that_told_nothing(log, slot):
+    assert abort(log, slot) == "WORKER TIMEOUT (pid:42)"
+
+
+@pytest.mark.parametrize(
+    ("order", "level", "text"),
+    [
+        (Kill(1, 42, signal.SIGKILL, Reason.LATE), "warning", "Worker (pid:42) did not end in time: SIGKILL"),
+        (Kill(1, 42, signal.SIGKILL, Reason.SILENT), "warning", "Worker (pid:42) did not end by SIGABRT: SIGKILL"),
+        (Kill(1, 42, signal.SIGTERM, Reason.STOP), "debug", "Worker (pid:42): SIGTERM, the server stops"),
+    ],
+)
+def test_other_signals(log, order, level, text):
+    Reports(log).kill(order, None)
+    assert log.said == [(level, text)]
+
+
+@pytest.mark.parametrize("news", News)
+def test_there_is_a_line_for_all_news(log, news):
+    Reports(log).news(news)
+    ((level, text),) = log.said
+    assert text
+    assert level == ("info" if news is News.RELOAD_DONE else "warning")

@@ -1,0 +1,365 @@
+"""Listening sockets: opening, taking over, giving back."""
+
+import errno
+import os
+import socket
+import stat
+
+import pytest
+
+from pyserve.server import sockets
+from pyserve.server.sockets import BIND_ATTEMPTS, BindError, Listeners, open_listeners
+
+
+class Log:
+    """What was logged, as (level, text)."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str]] = []
+
+    def __getattr__(self, level: str):
+        return lambda msg, *args: self.said.append((level, msg % args))
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+def open_at(log, monkeypatch):
+    """open_listeners with a modest backlog; closes what it opened."""
+    opened: list[Listeners] = []
+
+    def open_at(*binds: str, **options) -> Listeners:
+        options.setdefault("pause", lambda seconds: None)
+        opened.append(open_listeners(binds, 16, log, **options))
+        return opened[-1]
+
+    yield open_at
+    for listeners in opened:
+        listeners.close()
+
+
+def connect(listener: socket.socket) -> None:
+    """A client gets through to it."""
+    client = socket.socket(listener.family)
+    try:
+        client.settimeout(5)
+        client.connect(listener.getsockname())
+        listener.settimeout(5)
+        accepted, _ = listener.accept()
+        accepted.close()
+    finally:
+        client.close()
+
+
+needs_ipv6 = pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6")
+
+
+@pytest.mark.parametrize(
+    ("bind", "name"),
+    [
+        ("127.0.0.1:0", "http://127.0.0.1:"),
+        ("localhost:0", "http://127.0.0.1:"),
+        (":0", "http://0.0.0.0:"),
+        pytest.param("[::1]:0", "http://[::1]:", marks=needs_ipv6),
+    ],
+)
+def test_tcp(open_at, bind, name):
+    listeners = open_at(bind)
+    (listener,) = listeners.of_seat(0)
+    assert listeners.names()[0].startswith(name)
+    assert listener.getsockname()[1] != 0
+    assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+    assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert listener.getblocking() is False
+    assert not listener.get_inheritable()
+    connect(listener)
+
+
+def test_accepted_sockets_inherit_the_options(open_at):
+    (listener,) = open_at("127.0.0.1:0").of_seat(0)
+    with socket.create_connection(listener.getsockname()):
+        listener.settimeout(5)
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+@needs_ipv6
+def test_all_ipv4_and_all_ipv6_at_one_port(open_at):
+    port = free_port()
+    four, six = open_at(f"0.0.0.0:{port}", f"[::]:{port}").of_seat(0)
+    connect(four)
+    assert six.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+
+
+@needs_ipv6
+def test_all_ipv6_alone_takes_ipv4_too(open_at):
+    (six,) = open_at("[::]:0").of_seat(0)
+    with socket.create_connection(("127.0.0.1", six.getsockname()[1]), timeout=5):
+        pass
+
+
+def test_an_address_in_use_is_tried_again_and_then_refused(open_at, log):
+    pauses: list[float] = []
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(BindError, match=f"Can't connect to {address}: Address already in use"):
+            open_at(address, pause=pauses.append)
+    assert pauses == [1.0] * (BIND_ATTEMPTS - 1)
+    assert log.said.count(("error", f"Connection in use: {address}")) == BIND_ATTEMPTS
+
+
+def test_an_address_that_becomes_free_in_between(open_at):
+    other = socket.create_server(("127.0.0.1", 0))
+    port = other.getsockname()[1]
+    listeners = open_at(f"127.0.0.1:{port}", pause=lambda seconds: other.close())
+    assert listeners.names() == [f"http://127.0.0.1:{port}"]
+
+
+@pytest.mark.parametrize(
+    ("bind", "reason"),
+    [
+        ("192.0.2.1:8000", "Cannot assign requested address"),  # RFC 5737: documentation only
+        ("name.invalid:8000", "not known|resolution|No address"),
+        ("unix:/nonexistent/s.sock", "No such file or directory"),
+        ("fd://987", "no such socket was inherited"),
+    ],
+)
+def test_what_cannot_be_had_is_named_with_the_reason(open_at, log, bind, reason):
+    with pytest.raises(BindError, match=rf"^Can't connect to {bind}: .*({reason})"):
+        open_at(bind)
+    assert not [said for said in log.said if said[0] == "error"], "only an address in use is worth another try"
+
+
+def test_a_failure_leaves_nothing_behind(open_at, tmp_path):
+    port = free_port()
+    path = tmp_path / "s.sock"
+    with pytest.raises(BindError):
+        open_at(f"127.0.0.1:{port}", f"unix:{path}", "fd://987")
+    assert not path.exists()
+    open_at(f"127.0.0.1:{port}")
+
+
+# Unix sockets
+
+
+def test_unix(open_at, tmp_path):
+    path = tmp_path / "s.sock"
+    listeners = open_at(f"unix:{path}")
+    assert listeners.names() == [f"unix:{path}"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o777, "a proxy is usually another user"
+    connect(listeners.of_seat(0)[0])
+    listeners.close()
+    assert not path.exists()
+
+
+def test_unix_with_a_relative_path_survives_a_change_of_directory(open_at, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    listeners = open_at("unix:s.sock")
+    monkeypatch.chdir("/")
+    listeners.close()
+    assert not (tmp_path / "s.sock").exists()
+
+
+def test_a_live_unix_socket_is_respected(open_at, tmp_path):
+    path = tmp_path / "s.sock"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        with pytest.raises(BindError, match="another server listens there"):
+            open_at(f"unix:{path}")
+        connect(other)
+    assert path.exists()
+
+
+def test_a_live_unix_socket_with_a_full_queue_is_respected(open_at, tmp_path):
+    path = tmp_path / "s.sock"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen(0)
+        waiting = []
+        try:
+            while True:
+                client = socket.socket(socket.AF_UNIX)
+                waiting.append(client)
+                client.setblocking(False)
+                client.connect(str(path))
+        except BlockingIOError:
+            pass
+        with pytest.raises(BindError, match="another server listens there"):
+            open_at(f"unix:{path}")
+        for client in waiting:
+            client.close()
+
+
+def test_a_stale_unix_socket_is_replaced(open_at, tmp_path):
+    path = tmp_path / "s.sock"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+    assert path.exists()
+    connect(open_at(f"unix:{path}").of_seat(0)[0])
+
+
+def test_a_file_that_is_no_socket_is_left_alone(open_at, tmp_path):
+    path = tmp_path / "s.sock"
+    path.write_text("precious")
+    with pytest.raises(BindError, match="the file exists and is no socket"):
+        open_at(f"unix:{path}")
+    assert path.read_text() == "precious"
+
+
+def test_a_unix_socket_that_a_successor_replaced_is_not_removed(open_at, tmp_path):
+    path = tmp_path / "s.sock"
+    listeners = open_at(f"unix:{path}")
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as successor:
+        successor.bind(str(path))
+        listeners.close()
+        assert path.exists()
+
+
+def test_a_child_does_not_remove_the_unix_socket(open_at, tmp_path):
+    path = tmp_path / "s.sock"
+    listeners = open_at(f"unix:{path}")
+    pid = os.fork()
+    if pid == 0:
+        listeners.close()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert path.exists()
+
+
+# Inherited descriptors
+
+
+def test_inherited(open_at):
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        given.set_inheritable(True)
+        listeners = open_at(f"fd://{given.fileno()}")
+        assert listeners.names() == [f"http://127.0.0.1:{given.getsockname()[1]}"]
+        assert not given.get_inheritable(), "the application's children do not get it"
+        connect(listeners.of_seat(0)[0])
+
+
+def test_inherited_and_not_listening_yet(open_at):
+    with socket.socket() as given:
+        given.bind(("127.0.0.1", 0))
+        connect(open_at(f"fd://{given.fileno()}").of_seat(0)[0])
+
+
+def test_inherited_unix(open_at, tmp_path):
+    path = tmp_path / "s.sock"
+    with socket.socket(socket.AF_UNIX) as given:
+        given.bind(str(path))
+        listeners = open_at(f"fd://{given.fileno()}")
+        assert listeners.names() == [f"unix:{path}"]
+        listeners.close()
+        assert path.exists(), "it belongs to whoever made it"
+
+
+def test_inherited_datagram_socket(open_at):
+    with socket.socket(type=socket.SOCK_DGRAM) as given, pytest.raises(BindError, match="no stream socket"):
+        open_at(f"fd://{given.fileno()}")
+
+
+def test_inherited_file(open_at, tmp_path):
+    with open(tmp_path / "file", "w") as file, pytest.raises(BindError, match="no such socket was inherited"):
+        open_at(f"fd://{file.fileno()}")
+
+
+# One socket per seat
+
+
+def test_reuse_port(open_at, tmp_path):
+    listeners = open_at("127.0.0.1:0", f"unix:{tmp_path / 's.sock'}", reuse_port=True)
+    first, shared = listeners.of_seat(0)
+    second, shared_too = listeners.of_seat(1)
+    assert first is not second
+    assert shared is shared_too
+    assert first.getsockname() == second.getsockname()
+    assert listeners.of_seat(1)[0] is second, "a successor gets the same"
+    assert len(listeners.names()) == 2
+    listeners.release(1)
+    assert second.fileno() == -1
+    assert first.fileno() != -1
+    assert listeners.of_seat(1)[0].getsockname() == first.getsockname()
+
+
+def test_a_worker_keeps_only_its_own(open_at):
+    listeners = open_at("127.0.0.1:0", reuse_port=True)
+    first, second, third = (listeners.of_seat(seat)[0] for seat in range(3))
+    listeners.keep_only(1)
+    assert (first.fileno(), third.fileno()) == (-1, -1)
+    assert second.fileno() != -1
+
+
+def test_without_reuse_port_all_share_one(open_at):
+    listeners = open_at("127.0.0.1:0")
+    assert listeners.of_seat(0) == listeners.of_seat(5)
+    listeners.release(0)
+    listeners.keep_only(5)
+    assert listeners.of_seat(0)[0].fileno() != -1
+
+
+# The next life of the master
+
+
+@pytest.mark.parametrize("reuse_port", [False, True])
+def test_taken_over(open_at, tmp_path, reuse_port):
+    path = tmp_path / "s.sock"
+    before = open_at("127.0.0.1:0", f"unix:{path}", reuse_port=reuse_port)
+    for seat in range(2):
+        before.of_seat(seat)
+    told, fds = before.hand_over()
+    copies = {fd: os.dup(fd) for fd in fds}  # the life before and the next one are one process in this test
+    for one in told:
+        one["fds"] = {seat: copies[fd] for seat, fd in one["fds"].items()}
+    after = Listeners.take_over(told, 16)
+    try:
+        assert after.names() == before.names()
+        assert [listener.getsockname() for listener in after.of_seat(1)] == [
+            listener.getsockname() for listener in before.of_seat(1)
+        ]
+        assert not any(listener.get_inheritable() for listener in after.of_seat(1))
+    finally:
+        after.close()
+    assert not path.exists()
+
+
+# The backlog
+
+
+@pytest.mark.parametrize(("most", "warns"), [("15\n", True), ("16\n", False), ("4096\n", False), ("?", False)])
+def test_a_backlog_over_the_limit_is_said_once(open_at, log, monkeypatch, tmp_path, most, warns):
+    (tmp_path / "somaxconn").write_text(most)
+    monkeypatch.setattr(sockets, "_SOMAXCONN", str(tmp_path / "somaxconn"))
+    open_at("127.0.0.1:0", "127.0.0.1:0")
+    warnings = [text for level, text in log.said if level == "warning"]
+    assert len(warnings) == warns
+    if warns:
+        assert "16 is over net.core.somaxconn: the kernel queues 15" in warnings[0]
+
+
+def test_a_system_that_does_not_tell_its_limit(open_at, log, monkeypatch):
+    monkeypatch.setattr(sockets, "_SOMAXCONN", "/nonexistent")
+    open_at("127.0.0.1:0")
+    assert log.said == []
+
+
+def test_errors_without_a_text_of_the_system(open_at, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(sockets, "_listen", refuse)
+    with pytest.raises(BindError, match=r"Can't connect to 127\.0\.0\.1:80: Permission denied"):
+        open_at("127.0.0.1:80")

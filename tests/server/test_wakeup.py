@@ -1,0 +1,104 @@
+"""Signals as numbers that the loop reads."""
+
+import os
+import select
+import signal
+
+import pytest
+
+from pyserve.server import signals
+from pyserve.server.wakeup import Interrupted, Wakeup, blocked
+
+
+@pytest.fixture
+def wakeup():
+    before = {number: signal.getsignal(number) for number in signals.HANDLED}
+    wakeup = Wakeup()
+    wakeup.install()
+    yield wakeup
+    wakeup.close()
+    assert {number: signal.getsignal(number) for number in signals.HANDLED} == before
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def readable(wakeup: Wakeup) -> bool:
+    return bool(select.select([wakeup], [], [], 0)[0])
+
+
+def test_numbers_arrive_in_order(wakeup):
+    wakeup.attend()
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGTTIN, signal.SIGCHLD):
+        os.kill(os.getpid(), number)
+    assert readable(wakeup)
+    assert wakeup.read() == [signal.SIGHUP, signal.SIGTERM, signal.SIGTTIN, signal.SIGCHLD]
+    assert wakeup.read() == []
+    assert not readable(wakeup)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_stop_signal_interrupts_the_start(wakeup, number):
+    with pytest.raises(Interrupted):
+        os.kill(os.getpid(), number)
+    assert wakeup.interrupted is number
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGWINCH])
+def test_other_signals_wait_until_the_start_is_over(wakeup, number):
+    os.kill(os.getpid(), number)
+    assert wakeup.interrupted is None
+    assert wakeup.read() == [number]
+
+
+def test_an_interruption_that_somebody_swallowed_is_remembered(wakeup):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except BaseException:
+        pass
+    with pytest.raises(Interrupted):
+        wakeup.attend()
+
+
+def test_blocked_signals_come_afterwards(wakeup):
+    wakeup.attend()
+    with blocked():
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert wakeup.read() == []
+    assert wakeup.read() == [signal.SIGHUP]
+
+
+def test_a_signal_that_came_while_it_was_blocked_is_not_lost():
+    """As at the beginning of a master's next life."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.HANDLED)
+    wakeup = Wakeup()
+    try:
+        os.kill(os.getpid(), signal.SIGHUP)
+        wakeup.install()
+        assert wakeup.read() == [signal.SIGHUP]
+    finally:
+        wakeup.close()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def test_a_child_gets_signals_of_its_own(wakeup):
+    """A signal for the child, sent as early as can be, must not reach the parent's socket."""
+    wakeup.attend()
+    with blocked():
+        pid = os.fork()
+        if pid == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+            wakeup.leave_to_child()
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGTERM
+    assert signal.SIGTERM not in wakeup.read()
+
+
+def test_what_a_fresh_worker_ignores(wakeup):
+    with blocked():
+        pid = os.fork()
+        if pid == 0:
+            wakeup.leave_to_child()
+            for number in signals.WORKER_IGNORES:
+                os.kill(os.getpid(), number)
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert wakeup.read() in ([], [signal.SIGCHLD])
