@@ -28,6 +28,7 @@ from pyserve.server.events import (
     Finish,
     GiveUp,
     Kill,
+    Ready,
     Release,
     Reload,
     Reopen,
@@ -101,6 +102,8 @@ class Arbiter:
     # Events
 
     def _tell(self, event: Event) -> None:
+        if isinstance(event, Ready | Reload):
+            self._reports.forget()
         self._do(self._supervisor.handle(event, time.monotonic()))
 
     def _hear_signals(self) -> None:
@@ -368,6 +371,9 @@ def _run_worker(context: WorkerContext) -> int:
 
 def _trial(settings: Settings, log: ErrorLog) -> int:
     """Before a reload, in a process of its own: could this server start?"""
+    if not takeover.is_same_version():
+        log.error("Reload: pyserve itself has another version now (%s), that needs a restart", __version__)
+        return EXIT_CONFIGURATION
     try:
         preload(settings, log)
     except (ApplicationLoadError, SettingsError) as error:

@@ -26,6 +26,10 @@ class Reports:
         self._log = log
         self._reason: str | None = None
 
+    def forget(self) -> None:
+        """Things have changed: the same reason is worth telling again."""
+        self._reason = None
+
     def news(self, news: News) -> None:
         say = self._log.info if news is News.RELOAD_DONE else self._log.warning
         say("%s", _NEWS[news])

@@ -18,11 +18,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from pyserve import __version__
 from pyserve.server import signals
 from pyserve.server.seats import Life, Member
 
 VARIABLE: Final = "_PYSERVE_LIFE"
-_TRIAL: Final = "trial"
+_TRIAL: Final = f"trial {__version__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +86,22 @@ class Inheritance:
 
 
 def is_trial() -> bool:
-    """Whether this process only tries out whether the application loads."""
+    """Whether this process only tries out whether the server would start."""
+    return os.environ.get(VARIABLE, "").startswith("trial ")
+
+
+def is_same_version() -> bool:
+    """In a trial: whether the master that began it would understand us, and we what it leaves."""
     return os.environ.get(VARIABLE) == _TRIAL
 
 
 def inherited() -> Inheritance | None:
     """What the life before has left, taken out of the environment so that nobody else finds it."""
     text = os.environ.pop(VARIABLE, None)
-    return Inheritance.from_text(text) if text and text != _TRIAL else None
+    inheritance = Inheritance.from_text(text) if text and not text.startswith("trial ") else None
+    if inheritance is not None:
+        _set_inheritable(inheritance.descriptors(), False)
+    return inheritance
 
 
 def try_out(origin: Origin) -> int:

@@ -15,6 +15,7 @@ A worker does what the file named by `MODE` says when it boots:
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import select
@@ -119,6 +120,8 @@ def worker(context: WorkerContext) -> int:
 
 
 if __name__ == "__main__":
+    if "FAKE_SUBREAPER" in os.environ:
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER, prctl(2): orphans become ours
     settings = json.loads(sys.argv[1])
     settings["bind"] = tuple(settings.get("bind", ["127.0.0.1:0"]))
     sys.exit(serve(Settings(**settings), entry=worker))

@@ -336,6 +336,20 @@ def test_waitpid_is_the_truth_when_a_grandchild_holds_the_pipe(server):
     assert server.stop() == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prctl")
+def test_orphans_are_waited_for(server, monkeypatch):
+    """As process 1 of a container the master gets the processes whose parents have died."""
+    monkeypatch.setenv("FAKE_SUBREAPER", "1")
+    server.start("grandchild")
+    first = server.booted(1)[0]
+    server.mode("serve")
+    server.said(rf"Worker \(pid:{first}\) exited with code 7")
+    server.touch("go")
+    stranger = int(server.said(r"Reaped process (\d+), which is no worker")[1])
+    assert not is_alive(stranger)
+    assert server.stop() == 0
+
+
 def test_workers_notice_that_the_master_died(server):
     server.start(workers=2)
     pids = server.booted(2)

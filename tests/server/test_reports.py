@@ -56,6 +56,20 @@ def test_a_reason_that_all_share_is_told_once(log):
     ]
 
 
+def test_a_reason_is_told_again_when_things_have_changed(log):
+    reports = Reports(log)
+    for _ in range(2):
+        reports.exit(Child(1, 1, 0, 0, None, failure=bytearray(b"\x04no module")), 4)
+        reports.forget()
+    assert [text for _, text in log.said].count("Worker (pid:1) could not boot: no module") == 2
+
+
+def test_a_reason_that_the_master_cut_short_is_not_told(log):
+    child = Child(1, 1, 0, 0, None, failure=bytearray(b"\x04no mod"), sent={signal.SIGTERM})
+    Reports(log).exit(child, -signal.SIGTERM)
+    assert log.said == [("debug", "Worker (pid:1) is gone")]
+
+
 def abort(log: Log, slot) -> str:
     Reports(log).kill(Kill(1, 42, signal.SIGABRT, Reason.SILENT), slot)
     ((level, text),) = log.said

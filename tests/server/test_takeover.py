@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from pyserve import __version__
 from pyserve.server import takeover
 from pyserve.server.seats import Life, Member
 from pyserve.server.takeover import VARIABLE, Inheritance, Origin
@@ -25,9 +26,18 @@ INHERITANCE = Inheritance(
 )
 
 
-def test_it_is_understood(monkeypatch):
+@pytest.fixture
+def no_descriptors(monkeypatch):
+    """The numbers above are nobody's. Notes what was closed to children."""
+    closed = []
+    monkeypatch.setattr(os, "set_inheritable", lambda fd, inheritable: closed.append((fd, inheritable)))
+    return closed
+
+
+def test_it_is_understood(monkeypatch, no_descriptors):
     monkeypatch.setenv(VARIABLE, INHERITANCE.to_text())
     assert takeover.inherited() == INHERITANCE
+    assert sorted(no_descriptors) == [(fd, False) for fd in (6, 7, 8, 9, 10)]
     assert VARIABLE not in os.environ
     assert takeover.inherited() is None
 
@@ -42,7 +52,7 @@ def test_the_descriptors_that_must_survive():
     assert sorted(INHERITANCE.descriptors()) == [6, 7, 8, 9, 10]
 
 
-@pytest.mark.parametrize(("value", "trial"), [("trial", True), ("", False), (None, False), ("{}", False)])
+@pytest.mark.parametrize(("value", "trial"), [("trial 1.2", True), ("", False), (None, False), ("{}", False)])
 def test_a_trial(monkeypatch, value, trial):
     if value is None:
         monkeypatch.delenv(VARIABLE, raising=False)
@@ -51,8 +61,16 @@ def test_a_trial(monkeypatch, value, trial):
     assert takeover.is_trial() is trial
 
 
+def test_a_trial_by_a_master_of_another_version(monkeypatch):
+    """What it would leave us we might not understand, and then its workers would be lost."""
+    monkeypatch.setenv(VARIABLE, "trial 0.0.1")
+    assert not takeover.is_same_version()
+    monkeypatch.setenv(VARIABLE, f"trial {__version__}")
+    assert takeover.is_same_version()
+
+
 def test_a_trial_inherits_nothing(monkeypatch):
-    monkeypatch.setenv(VARIABLE, "trial")
+    monkeypatch.setenv(VARIABLE, "trial 1.2")
     assert takeover.inherited() is None
 
 
@@ -90,4 +108,4 @@ def test_a_trial_runs_the_command_in_the_directory_and_environment_of_the_start(
     monkeypatch.setenv("GIVEN", "changed")
     pid = takeover.try_out(origin)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert (tmp_path / "seen").read_text() == "trial!"
+    assert (tmp_path / "seen").read_text() == f"trial {__version__}!"
