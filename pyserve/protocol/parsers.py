@@ -27,7 +27,8 @@ class Malformed(Exception):
 _KNOWN_METHODS = (b"GET /", b"POST /", b"HEAD /", b"PUT /", b"DELETE /", b"PATCH /", b"OPTIONS /")
 _STAND_IN = b"GET / HTTP/1.0"  # of 1.1 h11 would ask for a Host
 
-_ONE_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*[0-9]+[ \t]*\r\n", re.IGNORECASE)
+# What h11 changes on its way: a list of equal lengths becomes one length, codings become lower-case.
+_FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding):([^\r]*)", re.IGNORECASE)
 
 
 # All that may stand in the line that is replaced: nobody else looks at its octets (RFC 9112 section 3).
@@ -83,10 +84,9 @@ def parse_h11(head: bytes) -> Fields:
     fields = [(_names[name], value) for name, value in event.headers.raw_items()]
     if len(fields) != lines - 2:
         raise Malformed
-    # h11 makes one length of a list of equal ones; it is refused here (RFC 9112 section 6.3).
-    if any(name == b"content-length" for name, _ in fields) and not _ONE_LENGTH.search(head):
-        raise Malformed
-    return fields
+    # Framing is judged in head.py, by what was sent.
+    sent = {match[1].lower(): match[2].strip(b" \t") for match in _FRAMING.finditer(head)}
+    return [(name, sent.get(name, value)) for name, value in fields] if sent else fields
 
 
 PARSERS: dict[str, Parser] = {"httptools": parse_httptools, "h11": parse_h11}
