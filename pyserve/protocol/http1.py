@@ -240,7 +240,7 @@ class Http1Wire:
         try:
             read_head(head, config.parse, config.limits, exchange)
         except ProtocolError as error:
-            self._refuse(error)
+            self._refuse(error, head)
             return None
         self.exchange = exchange
         self.served += 1
@@ -286,14 +286,15 @@ class Http1Wire:
         if exchange.sending is Sending.DONE:
             self._settle(exchange)
 
-    def _refuse(self, error: ProtocolError) -> None:
-        """Answer the peer's error; the connection is not used again."""
+    def _refuse(self, error: ProtocolError, head: bytes = b"") -> None:
+        """Answer the peer's error; the connection is not used again. head: where it is not in the buffer any more."""
         self.error = error
         if self.exchange is not None:
             self.fail(self.exchange, error)
         else:
             self.persistence = _CLOSE
-            self.out.append(self._error_response(error, with_content=True))
+            begins = head or self._buffer[self._position : self._position + 5]
+            self.out.append(self._error_response(error, with_content=not begins.startswith(b"HEAD ")))
 
     # Outwards: what an exchange asks of its wire
 
@@ -361,7 +362,9 @@ class Http1Wire:
         if exchange.sending is Sending.HEAD:
             exchange.status = error.status
             exchange.response_fields = []
-            self.out.append(self._error_response(error, with_content=exchange.method != "HEAD"))
+            with_content = exchange.method != "HEAD"
+            exchange.body_sent = len(error.text) + 1 if with_content else 0
+            self.out.append(self._error_response(error, with_content=with_content))
         elif exchange.sending is Sending.BODY:
             # A peer cannot tell a cut from an end where only the close ends the content.
             self.cut = not self._chunked and exchange.declared is None and exchange.has_content
