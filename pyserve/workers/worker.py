@@ -1,14 +1,18 @@
-"""What the master hands to a worker process."""
+"""A worker process, from its birth to its exit code."""
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pyserve.settings import SettingsError, ineffective
+from pyserve.workers.application import Application, ApplicationLoadError, choose_worker_class, load
+from pyserve.workers.crew import BootError, Crew
+
 if TYPE_CHECKING:
     from pyserve.settings import Settings
-    from pyserve.workers.application import Application
     from pyserve.workers.logs import ErrorLog
     from pyserve.workers.scoreboard import Scoreboard, Slot
 
@@ -43,3 +47,48 @@ class WorkerContext:
     log: ErrorLog
     multiprocess: bool
     """Whether the application may run in another process at the same time (`wsgi.multiprocess`)."""
+
+
+def run(context: WorkerContext) -> int:
+    """Be a worker; the exit code of the process."""
+    try:
+        application = context.application or load(context.settings)
+        worker_class = choose_worker_class(context.settings, application)
+        if context.index == 0:
+            for warning in ineffective(context.settings, worker_class, application.interface):
+                context.log.warning("%s", warning)
+        crew = _crew(context, application)
+        if worker_class == "async":
+            from pyserve.workers.loop import AsyncWorker
+
+            code = AsyncWorker(crew).run()
+        else:
+            from pyserve.workers.threads import ThreadWorker
+
+            code = ThreadWorker(crew).run()
+    except (ApplicationLoadError, SettingsError, BootError) as error:
+        return _report_failure(context, error.exit_code, _told(error))
+    crew.close()
+    context.log.info("Worker exiting (pid: %s)", os.getpid())
+    return code
+
+
+def _crew(context: WorkerContext, application: Application) -> Crew:
+    try:
+        return Crew(context, application)
+    except ValueError as error:
+        raise BootError(f"--access-logformat: {error}") from None
+
+
+def _report_failure(context: WorkerContext, code: int, reason: str) -> int:
+    """Tell the master why this worker does not serve. A pipe that is full or gone must not hold it up."""
+    try:
+        os.write(context.ready_fd, b"F" + bytes([code]) + reason.encode("utf-8", "backslashreplace"))
+    except OSError:
+        context.log.error("%s", reason)
+    return code
+
+
+def _told(error: Exception) -> str:
+    trace = error.traceback if isinstance(error, ApplicationLoadError) else None
+    return f"{error}\n{trace.rstrip()}" if trace else str(error)
