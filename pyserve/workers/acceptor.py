@@ -1,0 +1,195 @@
+"""Taking connections from the listeners, as long as there is room for them.
+
+A server object of asyncio can be closed but not paused, and closing it closes its socket. So each listener is
+duplicated: accepting pauses by closing the servers made on the duplicates and resumes on new ones.
+
+Why accepting pauses:
+
+    FULL       `worker_connections` are open. What waits stays in the kernel's queue; when something waits there, the
+               connection that has been idle for longest gives way.
+    STARVED    descriptors run out. This must be noticed before accept() fails: libuv answers EMFILE by dropping the
+               client that waits.
+    STEPPING   this worker holds more than its share (the scoreboard's mean): the others go first, for a moment.
+"""
+
+import asyncio
+import contextlib
+import os
+import resource
+import select
+import socket
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Any
+
+RESERVE = 32  # descriptors left for the application, pipes and files when accepting pauses
+
+_STEP_BACK = 0.005  # seconds
+_LOOK_AGAIN = 0.1
+
+
+class Accepting(Enum):
+    """Whether connections are taken."""
+
+    NOT_YET = "not yet"
+    OPEN = "open"
+    FULL = "full"
+    STARVED = "starved"
+    STEPPING = "stepping back"
+    CLOSED = "closed"
+
+
+class _Listener(socket.socket):
+    """A listener for asyncio, which takes as many connections as its backlog before it says so; uvloop takes one.
+
+    This one accepts again only once the connection before has been made.
+    """
+
+    acceptor: "Acceptor"
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        acceptor = self.acceptor
+        if acceptor.unmade or acceptor.state is not Accepting.OPEN:
+            raise BlockingIOError
+        accepted = super().accept()
+        acceptor.unmade = True
+        return accepted
+
+
+Factory = Callable[[], asyncio.BaseProtocol]
+
+
+class Acceptor:
+    """The listeners of one worker.
+
+    doors: each listener with what makes the protocol of a connection to it. limit: how many connections may be open.
+    make_room: close the connection that has been idle for longest; False when none is idle.
+    """
+
+    def __init__(
+        self,
+        doors: Sequence[tuple[socket.socket, Factory]],
+        backlog: int,
+        limit: int,
+        make_room: Callable[[], bool],
+        say: Callable[[str], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._doors = doors
+        self._backlog = backlog
+        self._limit = limit
+        self._make_room = make_room
+        self._say = say
+        self._servers: list[asyncio.Server] = []
+        self._opening: asyncio.Task[None] | None = None
+        self.unmade = False  # one is accepted of which `made` has not been told
+        self._last_fd = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE
+        self.state = Accepting.NOT_YET
+
+    async def open(self) -> None:
+        """Begin to accept."""
+        self.state = Accepting.OPEN
+        await self._open()
+
+    async def _open(self) -> None:
+        for listener, factory in self._doors:
+            duplicate = _Listener(listener.family, listener.type, listener.proto, os.dup(listener.fileno()))
+            duplicate.setblocking(False)
+            duplicate.acceptor = self
+            server = await self._loop.create_server(factory, sock=duplicate, backlog=self._backlog)
+            if self.state is not Accepting.OPEN:
+                server.close()
+                return
+            self._servers.append(server)
+
+    def made(self, open_now: int, fd: int) -> None:
+        """A connection was accepted. open_now: how many are open with it; fd: its descriptor."""
+        self.unmade = False
+        if self.state is not Accepting.OPEN:
+            return
+        if fd >= self._last_fd:
+            self._pause(Accepting.STARVED)
+            self._say(f"Few file descriptors are left (connection {open_now} has number {fd}): accepting pauses")
+            self._loop.call_later(_LOOK_AGAIN, self._look_for_descriptors)
+        elif open_now >= self._limit:
+            self._pause(Accepting.FULL)
+            self._watch()
+
+    def lost(self, open_now: int) -> None:
+        """A connection has ended; `open_now` are left."""
+        if self.state is Accepting.FULL and open_now < self._limit:
+            self._unwatch()
+            self._resume()
+
+    @property
+    def closed(self) -> bool:
+        return self.state is Accepting.CLOSED
+
+    def step_back(self) -> None:
+        """Let other workers go first for a moment."""
+        if self.state is Accepting.OPEN:
+            self._pause(Accepting.STEPPING)
+            self._loop.call_later(_STEP_BACK, self._step_forward)
+
+    def close(self) -> None:
+        """Accept no more."""
+        if self.state is Accepting.FULL:
+            self._unwatch()
+        self._pause(Accepting.CLOSED)
+
+    def waiting(self) -> bool:
+        """Whether a connection waits to be accepted."""
+        poll = select.poll()
+        for listener, _ in self._doors:
+            poll.register(listener.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def tick(self) -> None:
+        """Called about once a second. A connection that broke before it was made is not waited for."""
+        self.unmade = False
+
+    def _pause(self, state: Accepting) -> None:
+        self.state = state
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+
+    def _resume(self) -> None:
+        self.state = Accepting.OPEN
+        self._opening = self._loop.create_task(self._open())
+
+    def _step_forward(self) -> None:
+        if self.state is Accepting.STEPPING:
+            self._resume()
+
+    def _watch(self) -> None:
+        for listener, _ in self._doors:
+            self._loop.add_reader(listener.fileno(), self._someone_waits)
+
+    def _unwatch(self) -> None:
+        for listener, _ in self._doors:
+            self._loop.remove_reader(listener.fileno())
+
+    def _someone_waits(self) -> None:
+        if self.state is Accepting.FULL:
+            # Either way the listeners stay readable: they are looked at again when there may be room.
+            self._unwatch()
+            if not self._make_room():
+                self._loop.call_later(_LOOK_AGAIN, self._look_for_idle)
+
+    def _look_for_idle(self) -> None:
+        if self.state is Accepting.FULL:
+            self._watch()
+
+    def _look_for_descriptors(self) -> None:
+        if self.state is not Accepting.STARVED:
+            return
+        with contextlib.suppress(OSError):
+            free = os.dup(self._doors[0][0].fileno())
+            os.close(free)
+            # Some more than one are to be free, lest accepting stop again at once.
+            if free < self._last_fd - RESERVE // 4:
+                self._resume()
+                return
+        self._make_room()
+        self._loop.call_later(_LOOK_AGAIN, self._look_for_descriptors)

@@ -1,0 +1,84 @@
+"""Answering with an ASGI application: one task for each request.
+
+Where Python can (3.12 and later) the task starts at once: an application that waits for nothing has answered before
+`data_received` returns, without a turn of the loop. Either way it runs in a copy of the context of its own, so that
+context variables that a request sets are gone with it.
+"""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from pyserve.protocol.asgi import Call, ScopeTemplate
+from pyserve.protocol.exchange import Exchange, FileSpan, Sending
+from pyserve.workers.spans import open_span
+from pyserve.workers.stream import Stream
+
+_DONE = Sending.DONE
+
+
+class AsgiStream(Stream):
+    """The driver of one connection to an ASGI application (`protocol.asgi.Driver`)."""
+
+    __slots__ = ("_template",)
+
+    _template: ScopeTemplate
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        registry = self.registry
+        peer = self.transport.get_extra_info("peername")
+        client = peer[:2] if isinstance(peer, tuple) else None
+        server = self.door.reached(self.transport)
+        self._template = ScopeTemplate(client, server, "http", registry.root_path, registry.state)
+
+    def begin(self, exchange: Exchange) -> None:
+        registry = self.registry
+        if sys.version_info >= (3, 12):
+            task = asyncio.Task(self._answer(exchange), loop=registry.loop, eager_start=True)
+            if not task.done():
+                registry.tasks[exchange] = task
+        else:
+            # A name of its own saves asyncio the making of one.
+            registry.tasks[exchange] = asyncio.Task(self._answer(exchange), loop=registry.loop, name="request")
+
+    async def _answer(self, exchange: Exchange) -> None:
+        registry = self.registry
+        call = Call(exchange, self)
+        try:
+            await registry.application(self._template.make(exchange), call.receive, call.send)
+        except BaseException as error:
+            # Whatever the application lets through, it ends its own request and nothing else.
+            self._failed(exchange, error)
+        else:
+            if exchange.sending is not _DONE:
+                self._unanswered(exchange)
+        registry.ended(exchange)
+
+    def left(self, exchange: Exchange) -> None:
+        registry = self.registry
+        if registry.grace is not None and exchange in registry.tasks:
+            registry.loop.call_later(registry.grace, self._give_up, exchange)
+
+    def _give_up(self, exchange: Exchange) -> None:
+        """The grace after a disconnect is over; work after a complete response is not meant by it."""
+        task = self.registry.tasks.get(exchange)
+        if task is not None and (exchange.sending is not _DONE or exchange.error is not None):
+            task.cancel("the client has left")
+
+    def _failed(self, exchange: Exchange, error: BaseException) -> None:
+        self.registry.failed(exchange, error)
+        self._give_answer(exchange, "the application failed")
+
+    def _unanswered(self, exchange: Exchange) -> None:
+        self.registry.unanswered(exchange)
+        self._give_answer(exchange, "the application gave no answer")
+
+    def _give_answer(self, exchange: Exchange, text: str) -> None:
+        if self.exchange is exchange:
+            exchange.fail(500, text)
+            self.flush()
+
+    def open_span(self, path: str) -> Coroutine[Any, Any, FileSpan]:
+        return open_span(self.registry.loop, path)

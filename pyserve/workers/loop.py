@@ -1,0 +1,231 @@
+"""The async worker's process: one event loop, its listeners, the lifespan, and the way to the end.
+
+    lifespan startup -> accept -> serve -> drain -> lifespan shutdown -> exit
+
+Draining: no new connections but those that wait already, a last request on each, idle ones kept for `drain_idle`; what
+is not done after `graceful_timeout` is cut off. A quick stop cuts everything off at once. The lifespan is shut down in
+either case.
+
+The loop's own turn writes the heartbeat: an application that blocks it for longer than `timeout` makes the worker
+silent, and the master ends it. A thread beside it (`watcher`) says what it was doing.
+"""
+
+import asyncio
+import functools
+import traceback
+from collections.abc import Coroutine
+from time import monotonic, monotonic_ns, time
+from typing import Any, TypeVar
+
+from pyserve.workers.acceptor import Acceptor
+from pyserve.workers.asgi_stream import AsgiStream
+from pyserve.workers.crew import BootError, Crew, Phase
+from pyserve.workers.lifespan import LifespanFailure, LifespanRunner
+from pyserve.workers.registry import Door, Registry
+from pyserve.workers.watcher import Watcher
+
+_T = TypeVar("_T")
+
+_LAST_ACCEPTS = 0.3  # seconds a draining worker goes on to accept what waits
+_QUICK = 2.0  # seconds for a quick stop's lifespan shutdown, and for cancelled tasks to end
+
+
+def new_loop(kind: str) -> asyncio.AbstractEventLoop:
+    """Make the event loop that `--loop` asks for: uvloop, or asyncio's where that is missing and not demanded."""
+    if kind != "asyncio":
+        try:
+            import uvloop
+        except ImportError:
+            if kind == "uvloop":
+                raise
+        else:
+            return uvloop.new_event_loop()
+    return asyncio.new_event_loop()
+
+
+class AsyncWorker:
+    """Serves until it is told to stop."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._log = crew.log
+        self._settings = crew.settings
+        self._slot = crew.context.slot
+        self._loop = new_loop(crew.settings.loop)
+        self._changed = asyncio.Event()  # the crew's phase, a connection's end or a task's
+        self._registry = Registry(self._loop, crew, self._changed.set)
+        self._lifespan: LifespanRunner | None = None
+
+    def run(self) -> int:
+        """Serve; return the exit code of the process."""
+        loop = self._loop
+        asyncio.set_event_loop(loop)
+        loop.set_exception_handler(self._report)
+        watcher = Watcher(self._slot, self._registry.busy_with)
+        watcher.start()
+        try:
+            code = self._complete(self._serve())
+            self._complete(self._clean_up())
+            return code
+        finally:
+            watcher.stop()
+            asyncio.set_event_loop(None)
+            loop.close()
+
+    def _complete(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Run the loop until the coroutine has ended, whatever the application's own tasks and callbacks raise."""
+        task = self._loop.create_task(coroutine)
+        while True:
+            try:
+                return self._loop.run_until_complete(task)
+            except (SystemExit, KeyboardInterrupt) as error:
+                if task.done():
+                    raise
+                self._log.error("The application raised %r outside of a request; the worker goes on", error)
+
+    async def _serve(self) -> int:
+        """From startup to shutdown; return the exit code."""
+        crew = self._crew
+        self._tick()
+        try:
+            await self._start_lifespan()
+        except LifespanFailure as failure:
+            raise BootError(str(failure)) from None
+        code = await self._accept() if crew.phase is Phase.RUNNING else 0
+        await self._stop_lifespan()
+        return code
+
+    async def _accept(self) -> int:
+        """From the first connection to the last; return 1 if some were cut off, else 0."""
+        crew = self._crew
+        acceptor = self._registry.acceptor = self._acceptor()
+        await acceptor.open()
+        crew.ready()
+        self._scan()
+        while crew.phase is Phase.RUNNING:
+            await self._change()
+        if crew.phase is Phase.DRAINING:
+            await self._drain(acceptor)
+        acceptor.close()
+        if self._drained():
+            return 0
+        await self._cut()
+        return int(crew.phase is Phase.DRAINING)
+
+    # The beginning
+
+    async def _start_lifespan(self) -> None:
+        mode = self._settings.lifespan
+        if mode == "off" or self._crew.application.interface != "asgi":
+            return
+        self._lifespan = LifespanRunner(self._crew.application.callable, mode, self._log)
+        starting = self._loop.create_task(self._lifespan.start())
+        while not starting.done():
+            changed = self._loop.create_task(self._change())
+            await asyncio.wait((starting, changed), return_when=asyncio.FIRST_COMPLETED)
+            changed.cancel()
+            if self._crew.phase is not Phase.RUNNING:
+                starting.cancel()
+                return
+        starting.result()
+        self._registry.state = self._lifespan.state
+
+    def _acceptor(self) -> Acceptor:
+        doors = []
+        for listener in self._crew.context.listeners:
+            doors.append((listener, functools.partial(AsgiStream, self._registry, Door(listener))))
+        registry = self._registry
+        return Acceptor(
+            doors, self._settings.backlog, self._crew.connections, registry.make_room, self._log.warning
+        )
+
+    # The end
+
+    async def _drain(self, acceptor: Acceptor) -> None:
+        """Finish what has begun; return when nothing is left, or when no more time is."""
+        crew = self._crew
+        limit = crew.settings.graceful_timeout
+        until = crew.drained_since + limit if limit else None
+        self._registry.deadlines.retire(crew.drained_since, crew.drain_idle)
+        self._last_accepts(acceptor, crew.drained_since + _LAST_ACCEPTS)
+        while crew.phase is Phase.DRAINING and not (acceptor.closed and self._drained()):
+            if crew.grace_over:
+                self._log.warning("Requests did not finish within %g s and are cut off", limit)
+                return
+            await self._change(until)
+
+    def _last_accepts(self, acceptor: Acceptor, until: float) -> None:
+        """Stop accepting once nobody waits: where no other worker has the listener, whoever waits would be reset."""
+        if acceptor.waiting() and monotonic() < until:
+            self._loop.call_later(0.01, self._last_accepts, acceptor, until)
+        else:
+            acceptor.close()
+            self._changed.set()
+
+    def _drained(self) -> bool:
+        return not self._registry.streams and not self._registry.tasks
+
+    async def _cut(self) -> None:
+        """End what still runs: connections at once, tasks as fast as they take a cancellation."""
+        registry = self._registry
+        for stream in tuple(registry.streams):
+            stream.transport.abort()
+        tasks = tuple(registry.tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, pending = await asyncio.wait(tasks, timeout=_QUICK)
+            if pending:
+                self._log.error("%d requests did not end when they were cancelled", len(pending))
+
+    async def _stop_lifespan(self) -> None:
+        if self._lifespan is not None:
+            quick = self._crew.phase is Phase.QUITTING
+            await self._lifespan.stop(_QUICK if quick else self._settings.graceful_timeout or None)
+
+    async def _clean_up(self) -> None:
+        """Cancel what the application has left running, and let its asynchronous generators finish."""
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        if rest:
+            await asyncio.wait(rest, timeout=_QUICK)
+        await self._loop.shutdown_asyncgens()
+
+    def _master_died(self) -> None:
+        self._loop.remove_reader(self._crew.context.master_fd)
+        self._crew.master_died()
+
+    def _wake(self) -> None:
+        """The crew's phase has changed; called from any thread or signal handler."""
+        self._loop.call_soon_threadsafe(self._changed.set)
+
+    # The clock
+
+    def _tick(self) -> None:
+        """Once a second, just after the second has changed: the heartbeat and the Date field."""
+        self._slot.heartbeat = monotonic_ns()
+        self._crew.tick(time())
+        self._loop.call_later(1.001 - time() % 1, self._tick)
+
+    def _scan(self) -> None:
+        registry = self._registry
+        registry.check(monotonic())
+        self._loop.call_later(registry.deadlines.step, self._scan)
+
+    async def _change(self, until: float | None = None) -> None:
+        """Wait until something has ended or the phase has changed, at most until a time of the monotonic clock."""
+        try:
+            async with asyncio.timeout(None if until is None else until - monotonic()):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+        self._changed.clear()
+
+    def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what the loop could not tell anybody else, such as the exception of a task that nobody awaits."""
+        error = context.get("exception")
+        if error is None:
+            self._log.error("%s", context["message"])
+        else:
+            self._log.error("%s\n%s", context["message"], "".join(traceback.format_exception(error)).rstrip())

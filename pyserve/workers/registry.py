@@ -1,0 +1,199 @@
+"""The connections of one async worker: what they share, and what they tell."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import os
+import socket
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from pyserve.protocol.errors import Disconnected, ProtocolError
+from pyserve.workers.crew import request_line
+from pyserve.workers.deadlines import Deadlines, missed, overstays
+from pyserve.workers.scoreboard import CONNECTIONS, IN_FLIGHT, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
+
+if TYPE_CHECKING:
+    from pyserve.protocol.exchange import Exchange
+    from pyserve.workers.acceptor import Acceptor
+    from pyserve.workers.access import AccessLog
+    from pyserve.workers.crew import Crew
+    from pyserve.workers.stream import Stream
+
+_CANDIDATES = 64  # idle connections found in one search, as each search goes over all connections
+_FLUSH = 0.1  # seconds that a line of the access log may wait
+
+
+class Door:
+    """A listener as its connections see it."""
+
+    __slots__ = ("_named", "server")
+
+    def __init__(self, listener: socket.socket) -> None:
+        name = listener.getsockname()
+        self.server: tuple[str, int | None] | None = None
+        self._named = True
+        if listener.family == socket.AF_UNIX:
+            self.server = (os.fsdecode(name), None)
+        elif listener.family in (socket.AF_INET, socket.AF_INET6):
+            self.server = name[:2]
+            self._named = name[0] not in ("0.0.0.0", "::")
+
+    def reached(self, transport: asyncio.Transport) -> tuple[str, int | None] | None:
+        """The address that a peer has connected to."""
+        return self.server if self._named else transport.get_extra_info("sockname")[:2]
+
+
+class Registry:
+    """What the streams of one worker share, and tell.
+
+    tasks: the unfinished tasks of requests, which nothing else may hold; some run on after their response.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, crew: Crew, changed: Callable[[], None]) -> None:
+        """changed: called when a connection or a task has ended."""
+        self.loop = loop
+        self.crew = crew
+        self.config = crew.config
+        self.deadlines = Deadlines.of(crew.settings)
+        self.grace = crew.settings.disconnect_grace
+        self.root_path = crew.settings.root_path
+        self.application: Any = crew.application.callable
+        self.state: dict[str, Any] | None = None
+        self.streams: set[Stream] = set()
+        self.tasks: dict[Exchange, asyncio.Task[None]] = {}
+        self.acceptor: Acceptor | None = None
+        self._changed = changed
+        self._candidates: list[tuple[float, Stream]] = []
+        self._flushing = False
+        self._words = crew.context.slot.words
+        self._board = crew.context.scoreboard if crew.context.multiprocess else None
+
+    # What streams tell
+
+    def made(self, stream: Stream) -> None:
+        """A connection has come."""
+        self.streams.add(stream)
+        count = len(self.streams)
+        self._words[CONNECTIONS] = count
+        acceptor = self.acceptor
+        if acceptor is not None:
+            acceptor.made(count, stream.transport.get_extra_info("socket").fileno())
+            if self._board is not None and self._has_more_than_its_share(count):
+                acceptor.step_back()
+
+    def lost(self, stream: Stream) -> None:
+        """A connection has ended."""
+        self.streams.discard(stream)
+        count = len(self.streams)
+        self._words[CONNECTIONS] = count
+        if self.acceptor is not None:
+            self.acceptor.lost(count)
+        self._changed()
+
+    def finished(self, exchange: Exchange, stream: Stream) -> None:
+        """A response is complete, or never will be."""
+        exchange.finished = monotonic()
+        crew = self.crew
+        crew.log_exchange(exchange, stream, crew.counters)
+        if not self._flushing and crew.access is not None:
+            self._flushing = True
+            self.loop.call_later(_FLUSH, self._flush, crew.access)
+
+    def failed(self, exchange: Exchange, error: BaseException) -> None:
+        """The application has raised."""
+        if not _is_silent(exchange, error):
+            self.crew.log_failure(exchange, error, self.crew.counters)
+
+    def unanswered(self, exchange: Exchange) -> None:
+        """The application has returned without a complete response."""
+        if not (exchange.gone or exchange.peer_done):
+            what = "completing its response" if exchange.status else "starting a response"
+            self.crew.log.error("ASGI application returned without %s: %s", what, request_line(exchange))
+
+    def refused(self, stream: Stream, error: ProtocolError) -> None:
+        """A peer has broken the protocol or missed a deadline."""
+        self.crew.log_refusal(stream, error.text)
+
+    def ended(self, exchange: Exchange) -> None:
+        """The task of a request has ended."""
+        self.tasks.pop(exchange, None)
+        if self.deadlines.retired_at:
+            self._changed()
+
+    # What the worker asks
+
+    def check(self, now: float) -> None:
+        """Judge the deadlines of all connections, and publish how many there are."""
+        self._words[IN_FLIGHT] = len(self.tasks)
+        deadlines = self.deadlines
+        counters = self.crew.counters
+        for stream in tuple(self.streams):
+            if overstays(stream, deadlines, now):
+                stream.transport.abort()
+                continue
+            kind = missed(stream, deadlines, now)
+            if kind is None:
+                continue
+            counters[kind] += 1
+            if kind == TIMEOUTS_WRITE:
+                stream.reset()
+            else:
+                stream.expire()
+        if self.acceptor is not None:
+            self.acceptor.tick()
+
+    def make_room(self) -> bool:
+        """Close the connection that has been idle for longest; False when none is idle."""
+        for _ in range(2):
+            while self._candidates:
+                touched, stream = self._candidates.pop()
+                if stream.idle and stream.touched == touched:
+                    self.crew.counters[TIMEOUTS_KEEPALIVE] += 1
+                    stream.drop()
+                    return True
+            idle = ((stream.touched, stream) for stream in self.streams if stream.idle and stream.wire.served)
+            self._candidates = heapq.nsmallest(_CANDIDATES, idle, key=_touched)[::-1]
+        return False
+
+    def busy_with(self) -> list[Exchange]:
+        """The requests in progress: that which holds the loop first, then the oldest ones. For any thread."""
+        current = asyncio.current_task(self.loop)
+        waiting = dict(self.tasks)
+        found = [stream.exchange for stream in tuple(self.streams)]
+        exchanges = [exchange for exchange in found if exchange is not None]
+        # A task that started at once is not among those that wait until its first wait.
+        exchanges.sort(key=lambda exchange: (waiting.get(exchange) not in (None, current), exchange.arrived))
+        return exchanges
+
+    def _has_more_than_its_share(self, count: int) -> bool:
+        board = self._board
+        assert board is not None
+        words = self._words
+        words[IN_FLIGHT] = in_flight = len(self.tasks)
+        mean = board.mean_connections()
+        return count > mean + 1 + mean / 8 or in_flight > board.mean_in_flight() * 1.25 + 2
+
+    def _flush(self, access: AccessLog) -> None:
+        self._flushing = False
+        access.tick()
+
+
+def _is_silent(exchange: Exchange, error: BaseException) -> bool:
+    """Tell whether an exception only says that the peer has gone, in whatever an application wraps it."""
+    if not (exchange.gone or exchange.peer_done):
+        return False
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_silent(exchange, inner) for inner in error.exceptions)
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, Disconnected | asyncio.CancelledError):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def _touched(candidate: tuple[float, Stream]) -> float:
+    return candidate[0]
