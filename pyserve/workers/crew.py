@@ -1,9 +1,10 @@
 """What both kinds of worker share: limits, the Date field, logs, counters, signals and the way to the end.
 
     RUNNING -> DRAINING   TERM, max_requests, or the master died: no new connections, the last request of each
-            -> QUITTING   INT, QUIT, a second signal, or graceful_timeout is over: everything is cut
+            -> QUITTING   INT, QUIT, or graceful_timeout is over: everything is cut
 
-Signals, and whatever else ends a worker, only set `phase` and call `wake`; the worker looks at it in its own time.
+Signals, and whatever else ends a worker, only set `phase` and call `wake`; the worker looks at it in its own time. A
+second TERM changes nothing: who signals a whole process group sends a worker the same signal as the master does.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import random
 import resource
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from email.utils import formatdate
 from enum import Enum
+from itertools import count
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 _UNLIMITED = sys.maxsize
 _SERVER = b"Server: pyserve\r\n"
 COULD_NOT_BOOT = 3
-_RESERVE = 64  # descriptors for the application, logs, pipes and listeners
+_RESERVE = 32  # descriptors that are left for the application and for files
 
 
 class Phase(Enum):
@@ -48,6 +49,12 @@ class Phase(Enum):
     RUNNING = "running"
     DRAINING = "draining"
     QUITTING = "quitting"
+
+
+class BootError(Exception):
+    """The worker cannot serve; the text is one line for the log."""
+
+    exit_code = COULD_NOT_BOOT
 
 
 class Connection(Protocol):
@@ -67,7 +74,7 @@ class Crew:
     def __init__(self, context: WorkerContext, application: Application, access: AccessLog | None) -> None:
         settings = context.settings
         self.context = context
-        self.settings = settings
+        self.settings: Settings = settings
         self.application = application
         self.log = context.log
         self.access = access
@@ -76,10 +83,11 @@ class Crew:
         self.connections = _connections(settings)
         self.phase = Phase.RUNNING
         self.drained_since = 0.0
-        self._wake: Callable[[], None] = lambda: None
+        self._wake: Callable[[], object] = _nothing
         self._second = 0
-        self._counting = threading.Lock()
-        self._requests_left = _requests_to_serve(settings)
+        self._offset = 0.0  # what turns seconds of the monotonic clock into seconds since the epoch
+        self._requests = count(1)
+        self._last_request = _requests_to_serve(settings)
         self.tick(time.time())
 
     # Time
@@ -89,6 +97,7 @@ class Crew:
         second = int(now)
         if second != self._second:
             self._second = second
+            self._offset = now - time.monotonic()
             self.config.date = b"Date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
 
     # The beginning and the end
@@ -102,18 +111,39 @@ class Crew:
 
     def fail(self, reason: str, code: int = COULD_NOT_BOOT) -> int:
         """The worker cannot serve: tell the master why, and return what to exit with."""
-        self._tell(b"F" + bytes([code]) + reason.encode("utf-8", "replace"))
+        self._tell(b"F" + bytes([code]) + reason.encode("utf-8", "backslashreplace"))
         return code
 
-    def handle_signals(self, wake: Callable[[], None]) -> None:
-        """Take over the worker's signals; `wake` makes the worker look at `phase`. For the main thread."""
+    def handle_signals(self, wake: Callable[[], object]) -> None:
+        """Take over the worker's signals; `wake` makes the worker look at `phase`. For the main thread.
+
+        On ABRT, by which the master ends a worker that is stuck, faulthandler writes the stacks of all threads to the
+        error log: in C, as the interpreter may be what hangs. Then the process exits with 1.
+        """
         self._wake = wake
-        signal.signal(signal.SIGTERM, self._on_term)
-        signal.signal(signal.SIGINT, self._on_quit)
-        signal.signal(signal.SIGQUIT, self._on_quit)
-        signal.signal(signal.SIGUSR1, self._on_usr1)
-        for name in ("SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR2", "SIGWINCH"):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGABRT):
+            signal.signal(number, self._handle)
+        for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2, signal.SIGWINCH):
+            signal.signal(number, signal.SIG_IGN)
+        faulthandler.disable()  # were it enabled already, it would not call the handler that stands now
+        if (fd := self.log.fileno()) >= 0:
+            faulthandler.enable(fd, all_threads=True)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.signalled(number)
+
+    def signalled(self, number: int) -> None:
+        """Do what a signal asks for; in a signal handler or any thread, and twice is as good as once."""
+        if number == signal.SIGTERM:
+            self.drain()
+        elif number in (signal.SIGINT, signal.SIGQUIT):
+            self.quit()
+        elif number == signal.SIGUSR1:
+            self.log.reopen()
+            if self.access is not None:
+                self.access.reopen()
+        elif number == signal.SIGABRT:
+            self.abandon()
 
     def drain(self) -> None:
         """Begin to end: to be called again has no effect."""
@@ -129,6 +159,12 @@ class Crew:
         self.drain()
         self.phase = Phase.QUITTING
         self._wake()
+
+    def abandon(self) -> None:
+        """End the process here and now, from any thread, with exit code 1: something does not let go."""
+        if self.access is not None:
+            self.access.flush()
+        os._exit(1)
 
     @property
     def grace_over(self) -> bool:
@@ -148,19 +184,11 @@ class Crew:
             self.log.warning("The master has gone, worker %s drains", os.getpid())
         self.drain()
 
-    def _on_term(self, number: int, frame: FrameType | None) -> None:
-        if self.phase is Phase.RUNNING:
-            self.drain()
-        else:
-            self.quit()
-
-    def _on_quit(self, number: int, frame: FrameType | None) -> None:
-        self.quit()
-
-    def _on_usr1(self, number: int, frame: FrameType | None) -> None:
-        self.log.reopen()
-        if self.access is not None:
-            self.access.reopen()
+    def _retire(self) -> None:
+        """Enough requests were served: the master starts a successor at once."""
+        self.log.info("Autorestarting worker after current request.")
+        self._tell(b"D")
+        self.drain()
 
     def _tell(self, message: bytes) -> None:
         with suppress(OSError):  # a master that has died will be noticed
@@ -169,17 +197,21 @@ class Crew:
     # Exchanges
 
     def log_exchange(self, exchange: Exchange, connection: Connection, words: memoryview[int]) -> None:
-        """An exchange is over: count it in the serving thread's words, and write its line to the access log."""
+        """An exchange is over: count it in the serving thread's words, and write its line to the access log.
+
+        Its stamps `arrived` and `finished` are set. A `status` of 0 says that it was never answered.
+        """
         words[REQUESTS] += 1
         words[BYTES_OUT] += exchange.body_sent
         if exchange.received:
             words[BYTES_IN] += exchange.received
         if exchange.complaint:
             self.log.warning("%s: %s", request_line(exchange), exchange.complaint)
-        if self.access is not None and exchange.status:
-            self.access.write(exchange, connection, exchange.finished - exchange.arrived, time.time())
-        if self._requests_left < _UNLIMITED:
-            self._count_down()
+        if self.access is not None:
+            finished = exchange.finished
+            self.access.write(exchange, connection, finished - exchange.arrived, finished + self._offset)
+        if self._last_request and next(self._requests) == self._last_request:
+            self._retire()
 
     def log_failure(self, exchange: Exchange, error: BaseException, words: memoryview[int]) -> None:
         """The application has raised: its traceback, once, with the request."""
@@ -188,17 +220,8 @@ class Crew:
         self.log.error("Error handling request %s\n%s", request_line(exchange), text)
 
     def log_refusal(self, connection: Connection, text: str) -> None:
-        """A peer's message was refused."""
+        """A peer's message was refused before there was an exchange."""
         self.log.info("Invalid request from %s: %s", connection.remote or "unix socket", text)
-
-    def _count_down(self) -> None:
-        with self._counting:
-            self._requests_left -= 1
-            if self._requests_left != 0:
-                return
-        self.log.info("Autorestarting worker after current request.")
-        self._tell(b"D")
-        self.drain()
 
 
 def request_line(exchange: Exchange) -> bytes:
@@ -217,22 +240,25 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def _connections(settings: Settings) -> int:
-    """`worker_connections`, or as many as the descriptors allow."""
-    if settings.worker_connections is not None:
-        return settings.worker_connections
+    """`worker_connections`, and no more than descriptors are left for."""
+    wanted = settings.worker_connections or _UNLIMITED
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return max(1, soft - _RESERVE) if soft != resource.RLIM_INFINITY else _UNLIMITED
+    return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(1, soft - _open_descriptors() - _RESERVE))
+
+
+def _open_descriptors() -> int:
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return _RESERVE
 
 
 def _requests_to_serve(settings: Settings) -> int:
+    """The number of the request after which the worker retires; 0 for never."""
     if not settings.max_requests:
-        return _UNLIMITED
+        return 0
     return settings.max_requests + random.randint(0, settings.max_requests_jitter)
 
 
-def dump_on_abort() -> None:
-    """SIGABRT is the master's last word to a silent worker: write the stacks of all threads to stderr, then die of it.
-
-    In C, as the interpreter may be what hangs.
-    """
-    faulthandler.enable(file=sys.__stderr__ or 2, all_threads=True)
+def _nothing() -> None:
+    pass

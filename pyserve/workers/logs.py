@@ -101,6 +101,10 @@ class LogFile:
             self._own = False
             os.close(fd)
 
+    def fileno(self) -> int:
+        """The descriptor that lines go to, -1 for none; the number stays the same over `reopen`."""
+        return self._fd
+
     @property
     def is_stderr(self) -> bool:
         """Whether lines go to stderr, by choice or because the path could not be opened."""
@@ -249,6 +253,10 @@ class ErrorLog:
     def close(self) -> None:
         """Close the file, when another log takes over."""
         self._file.close()
+
+    def fileno(self) -> int:
+        """The descriptor that lines go to, -1 for none: for stacks that faulthandler writes from a signal handler."""
+        return self._file.fileno()
 
     @property
     def lost(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyserve.settings import SettingsError, ineffective
+from pyserve.workers import access
 from pyserve.workers.application import Application, ApplicationLoadError, choose_worker_class, load
 from pyserve.workers.crew import BootError, Crew
 
@@ -52,43 +53,46 @@ class WorkerContext:
 def run(context: WorkerContext) -> int:
     """Be a worker; the exit code of the process."""
     try:
-        application = context.application or load(context.settings)
-        worker_class = choose_worker_class(context.settings, application)
-        if context.index == 0:
-            for warning in ineffective(context.settings, worker_class, application.interface):
-                context.log.warning("%s", warning)
-        crew = _crew(context, application)
-        if worker_class == "async":
-            from pyserve.workers.loop import AsyncWorker
-
-            code = AsyncWorker(crew).run()
-        else:
-            from pyserve.workers.threads import ThreadWorker
-
-            code = ThreadWorker(crew).run()
+        crew = _muster(context)
+        code = _serve(crew)
     except (ApplicationLoadError, SettingsError, BootError) as error:
-        return _report_failure(context, error.exit_code, _told(error))
-    crew.close()
+        return _report_failure(context, error)
+    if crew.access is not None:
+        crew.access.close()
     context.log.info("Worker exiting (pid: %s)", os.getpid())
     return code
 
 
-def _crew(context: WorkerContext, application: Application) -> Crew:
+def _muster(context: WorkerContext) -> Crew:
+    application = context.application or load(context.settings)
     try:
-        return Crew(context, application)
+        log = access.setup(context.settings, context.log)
     except ValueError as error:
-        raise BootError(f"--access-logformat: {error}") from None
+        raise SettingsError(f"--access-logformat: {error}") from None
+    return Crew(context, application, log)
 
 
-def _report_failure(context: WorkerContext, code: int, reason: str) -> int:
-    """Tell the master why this worker does not serve. A pipe that is full or gone must not hold it up."""
+def _serve(crew: Crew) -> int:
+    """Run the class of worker that suits the application; only that one's modules are loaded."""
+    worker_class = choose_worker_class(crew.settings, crew.application)
+    if crew.context.index == 0:
+        for warning in ineffective(crew.settings, worker_class, crew.application.interface):
+            crew.log.warning("%s", warning)
+    if worker_class == "async":
+        from pyserve.workers.loop import AsyncWorker
+
+        return AsyncWorker(crew).run()
+    from pyserve.workers.threads import ThreadWorker
+
+    return ThreadWorker(crew).run()
+
+
+def _report_failure(context: WorkerContext, error: ApplicationLoadError | SettingsError | BootError) -> int:
+    """Tell the master why this worker does not serve; return the exit code."""
+    trace = error.traceback if isinstance(error, ApplicationLoadError) else None
+    reason = f"{error}\n{trace.rstrip()}" if trace else str(error)
     try:
-        os.write(context.ready_fd, b"F" + bytes([code]) + reason.encode("utf-8", "backslashreplace"))
+        os.write(context.ready_fd, b"F" + bytes([error.exit_code]) + reason.encode("utf-8", "backslashreplace"))
     except OSError:
         context.log.error("%s", reason)
-    return code
-
-
-def _told(error: Exception) -> str:
-    trace = error.traceback if isinstance(error, ApplicationLoadError) else None
-    return f"{error}\n{trace.rstrip()}" if trace else str(error)
+    return error.exit_code
