@@ -78,12 +78,13 @@ def _request_line(line: bytes) -> tuple[str, bytes, str]:
         token, target, protocol = line.split(b" ")
     except ValueError:
         raise ProtocolError(400, "malformed request line (RFC 9112 section 3)") from None
+    method = _methods.get(token) or _learn_method(token)
     version = _VERSIONS.get(protocol)
     if version is None:
         if _ANY_VERSION.fullmatch(protocol):
             raise ProtocolError(505, "this server speaks HTTP/1.0 and HTTP/1.1 (RFC 9110 section 15.6.6)")
         raise ProtocolError(400, "malformed HTTP version (RFC 9112 section 2.3)")
-    return _methods.get(token) or _learn_method(token), target, version
+    return method, target, version
 
 
 def _learn_method(token: bytes) -> str:

@@ -64,8 +64,8 @@ def parse_httptools(head: bytes) -> Fields:
     except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
         failed = error
     # A failure past the last field is llhttp's verdict on framing or upgrades, which are not its business here; one
-    # before it leaves fields out. A folded line, which llhttp takes, makes one field of two lines.
-    if len(fields) != head.count(b"\n") - 2:
+    # before it leaves fields out, or there are none. A folded line, which llhttp takes, makes one field of two lines.
+    if len(fields) != head.count(b"\n") - 2 or (failed and not fields):
         raise Malformed from failed
     return fields
 
