@@ -1,18 +1,21 @@
 """One connection: what is answered, in which order, and whether it is used again (RFC 9112)."""
 
-import re
+import itertools
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pyserve.protocol.exchange import Exchange
+from pyserve.protocol.errors import Disconnected
+from pyserve.protocol.exchange import Exchange, FileSpan, Receiving
 from pyserve.protocol.http1 import Awaiting, Http1Wire, Persistence, WireConfig
 from pyserve.protocol.limits import Limits
 from pyserve.protocol.parsers import PARSERS, Parser
 from tests.protocol.conversation import (
     LIMITS,
-    Conversation,
     Response,
     Seen,
+    both_parsers,
     converse,
     read_responses,
     verdict,
@@ -21,8 +24,6 @@ from tests.protocol.messages import CHUNKED, GET, MESSAGES, fields, post
 
 TAIL = b"GET /tail HTTP/1.1\r\nHost: a\r\n\r\n"
 DRAIN = LIMITS.drain
-
-both_parsers = pytest.mark.parametrize("parse", PARSERS.values(), ids=PARSERS)
 
 
 def open_wire(parse: Parser = PARSERS["httptools"], limits: Limits = LIMITS) -> Http1Wire:
@@ -73,7 +74,8 @@ def test_one_verdict(octets: bytes, expected: str) -> None:
 
 
 SEEN = [
-    ("fields in order, names in lower case, values without blanks around", b"GET /a?b HTTP/1.1\r\nHost:a\r\nB:\t1 \r\nA: 2\r\nB:3\r\n\r\n",
+    ("fields in order, names in lower case, values without blanks around",
+     b"GET /a?b HTTP/1.1\r\nHost:a\r\nB:\t1 \r\nA: 2\r\nB:3\r\n\r\n",
      Seen("GET", b"/a?b", "1.1", ((b"host", b"a"), (b"b", b"1"), (b"a", b"2"), (b"b", b"3")), b"")),
     ("no-break space and next line are no blanks", fields(b"X: \xa0a\x85"),
      Seen("GET", b"/", "1.1", ((b"host", b"a"), (b"x", b"\xa0a\x85")), b"")),
@@ -83,7 +85,8 @@ SEEN = [
      Seen("GET", b"http://A:1/b", "1.0", ((b"host", b"A:1"),), b"")),
     ("content by its length", post(b"content-length: 5", content=b"a\r\n\0b"),
      Seen("POST", b"/", "1.1", ((b"host", b"a"), (b"content-length", b"5")), b"a\r\n\0b")),
-    ("content of chunks, without extensions and trailers", post(b"TRANSFER-ENCODING: Chunked", content=b"2;x=y\r\na\r\r\n1\r\nb\r\n0\r\nT: t\r\n\r\n"),
+    ("content of chunks, without extensions and trailers",
+     post(b"TRANSFER-ENCODING: Chunked", content=b"2;x=y\r\na\r\r\n1\r\nb\r\n0\r\nT: t\r\n\r\n"),
      Seen("POST", b"/", "1.1", ((b"host", b"a"), (b"transfer-encoding", b"Chunked")), b"a\rb")),
 ]  # fmt: skip
 
@@ -91,134 +94,6 @@ SEEN = [
 @pytest.mark.parametrize(("octets", "expected"), [pytest.param(*m[1:], id=m[0]) for m in SEEN])
 def test_what_the_application_sees(octets: bytes, expected: Seen) -> None:
     assert verdict(octets).seen == (expected,)
-
-
-# Limits are exact (section 3 and 5, RFC 6585 section 5, RFC 9110 section 15.5.14)
-
-SMALL = Limits(request_line=40, fields=4, field_size=50, body=10)
-
-
-def line_of(size: int) -> bytes:
-    return b"GET /" + b"a" * (size - len(b"GET / HTTP/1.1")) + b" HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
-LIMITED = [
-    ("request line", line_of(40), "200"),
-    ("request line + 1", line_of(41), "414 close"),
-    ("request line + 1, nothing behind", line_of(41)[:41], "414 close"),
-    ("request line, its end to come", line_of(40)[:40], "nothing"),
-    ("request line, its CR here", line_of(40)[:41], "nothing"),
-    ("request line + many", line_of(400), "414 close"),
-    ("request line + 1 without an end", b"a" * 41, "414 close"),
-    ("a bad octet within the limit", b"GET /\0" + b"a" * 50, "400 close"),
-    ("a bad octet behind the limit", b"GET /" + b"a" * 50 + b"\0", "414 close"),
-    ("bare LF behind the limit", b"GET /" + b"a" * 50 + b"\n", "414 close"),
-    ("request line + 1 and a field + 1", line_of(41)[:-2] + b"X: " + b"a" * 99 + b"\r\n\r\n", "414 close"),
-    ("field", fields(b"X: " + b"a" * 47), "200"),
-    ("field + 1", fields(b"X: " + b"a" * 48), "431 close"),
-    ("field + 1, nothing behind", fields(b"X: " + b"a" * 48)[:-4], "431 close"),
-    ("field, its CR here", fields(b"X: " + b"a" * 47)[:-3], "nothing"),
-    ("field + many", fields(b"X: " + b"a" * 480), "431 close"),
-    ("field of a long name", fields(b"X" * 49 + b":"), "200"),
-    ("field of a name + 1", fields(b"X" * 50 + b":"), "431 close"),
-    ("field + 1 of blanks", fields(b"X:" + b" " * 49), "431 close"),
-    ("folded line + 1", fields(b"X:", b" " * 51), "400 close"),
-    ("bad octet in a field + 1", fields(b"X:\0" + b"a" * 50), "400 close"),
-    ("bad octet behind a field's limit", fields(b"X:" + b"a" * 50 + b"\0"), "431 close"),
-    ("fields", fields(b"A:", b"B:", b"C:"), "200"),
-    ("fields + 1", fields(b"A:", b"B:", b"C:", b"D:"), "431 close"),
-    ("fields + 1 and no Host", b"GET / HTTP/1.1\r\n" + b"A:\r\n" * 5 + b"\r\n", "431 close"),
-    ("fields + 1, the head's end to come", fields(b"A:", b"B:", b"C:", b"D:")[:-2], "431 close"),
-    ("fields + 1 of the same name", fields(b"A:", b"A:", b"A:", b"A:"), "431 close"),
-    ("fields + 1 behind a bad line", b"GET /\xe9 HTTP/1.1\r\n" + b"A:\r\n" * 5 + b"\r\n", "400 close"),
-    ("fields + 1 behind a folded one", b"GET / HTTP/1.1\r\nA:\r\n b\r\n" + b"A:\r\n" * 4 + b"\r\n", "400 close"),
-    ("content", post(b"Content-Length: 10", content=b"a" * 10), "200"),
-    ("content + 1", post(b"Content-Length: 11"), "413 close"),
-    ("content + 1 with Expect", post(b"Content-Length: 11", b"Expect: 100-continue"), "413 close"),
-    ("content + 1 without Host", b"POST / HTTP/1.1\r\nContent-Length: 11\r\n\r\n", "400 close"),
-    ("content in chunks", CHUNKED + b"9\r\n123456789\r\n1\r\n1\r\n0\r\n\r\n", "200"),
-    ("content in a chunk + 1", CHUNKED + b"b\r\n", "413 close"),
-    ("content in chunks + 1", CHUNKED + b"9\r\n123456789\r\n2\r\n", "413 close"),
-    ("content of a chunk near 2**60", CHUNKED + b"fffffffffffffff\r\n", "413 close"),
-    ("trailers", CHUNKED + b"0\r\nA:\r\nB:\r\nC:\r\nD:\r\n\r\n", "200"),
-    ("trailers + 1", CHUNKED + b"0\r\nA:\r\nB:\r\nC:\r\nD:\r\nE:\r\n", "431 close"),
-    ("trailer", CHUNKED + b"0\r\n" + b"T" * 49 + b":\r\n\r\n", "200"),
-    ("trailer + 1", CHUNKED + b"0\r\n" + b"T" * 50 + b":\r\n", "431 close"),
-    ("trailer without end", CHUNKED + b"0\r\n" + b"T" * 51, "431 close"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("octets", "expected"), [pytest.param(*m[1:], id=m[0]) for m in LIMITED])
-def test_limits_are_exact(octets: bytes, expected: str) -> None:
-    assert str(verdict(octets, SMALL)) == expected
-
-
-def test_limits_hold_for_the_second_request_too() -> None:
-    assert str(verdict(line_of(40) + fields(b"A:", b"B:", b"C:"), SMALL)) == "200 200"
-    assert str(verdict(line_of(40) + line_of(41), SMALL)) == "200 414 close"
-
-
-@both_parsers
-def test_an_endless_head_is_not_kept(parse: Parser) -> None:
-    conversation = Conversation(parse, SMALL)
-    conversation.feed(b"GET / HTTP/1.1\r\nX: ")
-    while not conversation.wire.closing:
-        conversation.feed(b"a" * 7)
-        assert conversation.wire.pending < 100
-    assert str(conversation.verdict) == "431 close"
-
-
-# Error responses
-
-ERRORS = [
-    (400, b"GET / HTTP/1.1\r\nHost: <script>\r\n\r\n"),
-    (400, b"GET /<script>#<script> HTTP/1.1\r\nHost: a\r\n\r\n"),
-    (400, b"<script> / HTTP/1.1\r\nHost: a\r\n\r\n"),
-    (400, fields(b"<script>: a")),
-    (400, CHUNKED + b"<script>\r\n"),
-    (413, CHUNKED + b"a;a=\"<script>\"\r\n"),
-    (414, b"GET /<script>" + b"a" * 5000 + b" HTTP/1.1\r\nHost: a\r\n\r\n"),
-    (417, fields(b"Expect: <script>")),
-    (431, fields(b"X: <script>" + b"a" * 9000)),
-    (501, fields(b"Transfer-Encoding: <script>, chunked")),
-    (505, b"GET /<script> HTTP/3.0\r\nHost: a\r\n\r\n"),
-]  # fmt: skip
-
-
-@both_parsers
-@pytest.mark.parametrize(("status", "octets"), ERRORS)
-def test_error_responses_are_short_and_say_nothing_of_the_input(parse: Parser, status: int, octets: bytes) -> None:
-    conversation = converse([octets], parse, Limits(4094, 100, 8190, 9))
-    [response] = read_responses(bytes(conversation.sent))
-    assert response.status == status
-    assert response.whole
-    assert response[b"connection"] == b"close"
-    assert response[b"content-length"] == b"%d" % len(response.content)
-    assert response[b"date"] == b"today"
-    assert response[b"server"] == b"pyserve"
-    assert response[b"content-type"] == b"text/plain; charset=utf-8"
-    assert re.fullmatch(rb"[ -~]+ \(RFC \d{4} sections? [\d. and]+\)\n", response.content)
-    assert b"script" not in conversation.sent
-    assert conversation.wire.error is not None
-    assert conversation.wire.error.status == status
-
-
-@both_parsers
-@pytest.mark.parametrize(
-    "octets",
-    [
-        b"HEAD / HTTP/1.1\r\n\r\n",
-        b"HEAD /\r\n",
-        b"HEAD / HTTP/1.1\r\n X: y\r\n",
-        b"HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
-    ],
-)
-def test_an_error_response_to_head_has_no_content(parse: Parser, octets: bytes) -> None:
-    conversation = converse([octets], parse, eof=True)
-    [response] = read_responses(bytes(conversation.sent), ["HEAD"])
-    assert response.status == 400
-    assert response.whole
-    assert int(response[b"content-length"] or 0) > 0
 
 
 def test_reading_goes_on_nowhere_after_an_error() -> None:
@@ -233,3 +108,401 @@ def test_reading_goes_on_nowhere_after_an_error() -> None:
     wire.receive_eof()
     assert sent(wire) == b""
     assert read_responses(before)[0].status == 400
+
+
+# Pipelining (section 9.3.2) and what the wire waits for
+
+
+@both_parsers
+def test_exchanges_come_one_at_a_time_and_in_order(parse: Parser) -> None:
+    targets = [b"/%d" % n for n in range(20)]
+    octets = b"".join(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % target for target in targets)
+    wire = open_wire(parse)
+    exchange = wire.receive(octets)
+    for target in targets:
+        assert exchange is not None
+        assert exchange.target == target
+        assert wire.proceed() is None  # the one before is not over
+        assert wire.receive(b"") is None
+        answer(exchange, target)
+        exchange = wire.proceed()
+    assert exchange is None
+    assert wire.pending == 0
+    assert wire.served == 20
+    assert [response.content for response in read_responses(sent(wire), closed=False)] == targets
+
+
+def test_what_was_sent_ahead_waits_until_the_response_is_complete() -> None:
+    wire, exchange = begin(GET)
+    assert wire.receive(TAIL[:9]) is None
+    assert wire.receive(TAIL[9:]) is None
+    assert wire.pending == len(TAIL)
+    answer(exchange)
+    following = wire.proceed()
+    assert following is not None
+    assert following.target == b"/tail"
+    assert wire.pending == 0
+
+
+def test_what_the_wire_awaits() -> None:
+    wire = open_wire()
+    assert wire.awaiting is Awaiting.HEAD  # a connection that never speaks has the head's deadline
+    wire.receive(GET[:5])
+    assert wire.awaiting is Awaiting.HEAD
+    exchange = wire.receive(GET[5:])
+    assert exchange is not None
+    assert wire.awaiting is Awaiting.NOTHING
+    answer(exchange)
+    assert wire.proceed() is None
+    assert wire.awaiting is Awaiting.IDLE
+    wire.receive(b"\r\n")
+    assert wire.awaiting is Awaiting.IDLE  # an empty line behind content begins no request
+    wire.receive(b"P")
+    assert wire.awaiting is Awaiting.HEAD
+    exchange = wire.receive(post(b"Content-Length: 2", content=b"a")[1:])
+    assert exchange is not None
+    assert wire.awaiting is Awaiting.BODY
+    wire.receive(b"b")
+    assert wire.awaiting is Awaiting.NOTHING
+    answer(exchange)
+    assert wire.awaiting is Awaiting.IDLE
+    exchange = wire.receive(post(b"Content-Length: 100000"))
+    assert exchange is not None
+    answer(exchange)
+    assert wire.closing
+    assert wire.awaiting is Awaiting.NOTHING  # the content is not waited for any more
+
+
+def test_the_buffer_holds_only_what_is_not_used() -> None:
+    wire = open_wire()
+    for _ in range(100):
+        exchange = wire.receive(GET + GET[:10])
+        assert exchange is not None
+        answer(exchange)
+        assert wire.proceed() is None
+        assert wire.pending == 10
+        exchange = wire.receive(GET[10:])
+        assert exchange is not None
+        answer(exchange)
+    assert wire.pending == 0
+
+
+# Content (section 6.3) and 100 (Continue) (RFC 9110 section 10.1.1)
+
+
+@both_parsers
+@pytest.mark.parametrize(
+    ("head", "content", "last"),
+    [
+        (post(b"Content-Length: 6"), [b"ab", b"cd", b"ef"], b""),
+        (CHUNKED, [b"2\r\nab\r\n2", b"\r\ncd\r", b"\n2\r\nef\r\n"], b"0\r\n\r\n"),
+    ],
+    ids=["length", "chunks"],
+)
+def test_content_is_there_to_take_as_it_comes(parse: Parser, head: bytes, content: list[bytes], last: bytes) -> None:
+    wire, exchange = begin(head, parse)
+    taken = []
+    for piece in content:
+        assert wire.receive(piece) is None
+        taken.append(exchange.take())
+    wire.receive(last + TAIL)
+    assert taken == [b"ab", b"cd", b"ef"]
+    assert exchange.receiving is Receiving.DONE
+    assert exchange.received == 6
+    assert wire.pending == len(TAIL)
+    answer(exchange)
+    assert wire.proceed() is not None
+
+
+EXPECT = post(b"Expect: 100-continue", b"Content-Length: 2")
+
+
+@both_parsers
+def test_continue_is_said_once(parse: Parser) -> None:
+    wire, exchange = begin(EXPECT, parse)
+    assert sent(wire) == b""
+    exchange.send_continue()
+    exchange.send_continue()
+    assert sent(wire) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    wire.receive(b"ab")
+    exchange.send_continue()
+    answer(exchange)
+    assert only_response(wire).informational == ()
+    assert not wire.closing
+
+
+@pytest.mark.parametrize(
+    ("why", "octets"),
+    [
+        ("not asked for", post(b"Content-Length: 2")),
+        ("content has begun", EXPECT + b"a"),
+        ("content is here", EXPECT + b"ab"),
+        ("no content", fields(b"Expect: 100-continue")),
+        ("no content by its length", post(b"Expect: 100-continue", b"Content-Length: 0")),
+        ("HTTP/1.0", b"PUT / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"),
+    ],
+)
+def test_continue_is_not_said(why: str, octets: bytes) -> None:
+    wire, exchange = begin(octets)
+    exchange.send_continue()
+    assert sent(wire) == b""
+
+
+def test_continue_is_not_said_behind_the_response() -> None:
+    wire, exchange = begin(EXPECT)
+    exchange.send_head(200, None, [])
+    exchange.send_body(b"a", True)
+    sent(wire)
+    exchange.send_continue()
+    assert sent(wire) == b""
+
+
+def test_a_peer_that_waits_for_continue_in_vain_loses_the_connection() -> None:
+    """It may send its content or not, and what comes then could not be told apart."""
+    wire, exchange = begin(EXPECT)
+    answer(exchange)
+    assert only_response(wire)[b"connection"] == b"close"
+    assert wire.closing
+
+
+# Content that nobody reads (section 9.3)
+
+
+@both_parsers
+@pytest.mark.parametrize(
+    ("octets", "rest"),
+    [
+        (post(b"Content-Length: %d" % DRAIN), b"a" * DRAIN),
+        (post(b"Content-Length: %d" % (DRAIN + 1)) + b"a", b"a" * DRAIN),
+        (CHUNKED, b"10000\r\n" + b"a" * DRAIN + b"\r\n0\r\n\r\n"),
+    ],
+    ids=["length", "length, some of it here", "chunks"],
+)
+def test_a_little_unread_content_is_thrown_away(parse: Parser, octets: bytes, rest: bytes) -> None:
+    wire, exchange = begin(octets, parse)
+    answer(exchange)
+    assert only_response(wire)[b"connection"] is None
+    assert wire.proceed() is None
+    assert wire.awaiting is Awaiting.BODY
+    for i in range(0, len(rest), 1000):
+        assert wire.receive(rest[i : i + 1000]) is None
+        assert exchange.buffered < 2
+    following = wire.receive(TAIL)
+    assert following is not None
+    assert following.target == b"/tail"
+
+
+@both_parsers
+def test_unread_content_and_the_next_request_in_one_piece(parse: Parser) -> None:
+    wire, exchange = begin(post(b"Content-Length: 10"), parse)
+    answer(exchange)
+    following = wire.receive(b"0123456789" + TAIL)
+    assert following is not None
+    assert following.target == b"/tail"
+
+
+def test_much_unread_content_ends_the_connection_and_the_head_says_so() -> None:
+    wire, exchange = begin(post(b"Content-Length: %d" % (DRAIN + 1)))
+    answer(exchange)
+    assert only_response(wire)[b"connection"] == b"close"
+    assert wire.closing
+    assert wire.receive(b"a" * (DRAIN + 1) + TAIL) is None
+
+
+def test_much_unread_content_in_chunks_ends_the_connection() -> None:
+    wire, exchange = begin(CHUNKED)
+    answer(exchange)
+    assert only_response(wire)[b"connection"] is None
+    wire.receive(b"10001\r\n" + b"a" * DRAIN)
+    assert not wire.closing
+    wire.receive(b"a")
+    assert wire.closing
+    assert wire.error is None  # the peer has done no wrong
+
+
+def test_content_may_be_read_after_the_response_has_begun() -> None:
+    wire, exchange = begin(post(b"Content-Length: 100000"))
+    exchange.send_head(200, None, [])
+    exchange.send_body(b"a", True)
+    assert not wire.closing
+    wire.receive(b"b" * 100000)
+    assert exchange.take() == b"b" * 100000
+    exchange.send_body(b"c", False)
+    assert only_response(wire).content == b"ac"
+    assert wire.closing
+
+
+def test_unread_content_that_is_malformed_ends_the_connection_without_a_second_answer() -> None:
+    wire, exchange = begin(CHUNKED)
+    answer(exchange)
+    assert only_response(wire).status == 200
+    wire.receive(b"x\r\n")
+    assert sent(wire) == b""
+    assert wire.closing
+
+
+# The peer's end (FIN) and other ends (section 8 and 9.6)
+
+
+@both_parsers
+@pytest.mark.parametrize(
+    ("octets", "expected"),
+    [
+        (b"", "nothing close"),
+        (GET, "200 close"),
+        (GET + b"\r\n", "200 close"),
+        (GET + GET, "200 200 close"),
+        (GET[:-1], "400 close"),
+        (GET + b"G", "200 400 close"),
+        (b"\r", "400 close"),
+        (post(b"Content-Length: 2", content=b"a"), "400 close"),
+        (CHUNKED + b"0\r\n", "400 close"),
+        (CHUNKED + b"0\r\n\r\n", "200 close"),
+    ],
+)
+def test_what_was_asked_for_whole_is_answered_after_the_peer_has_ended(
+    parse: Parser, octets: bytes, expected: str
+) -> None:
+    assert str(verdict(octets, eof=True)) == expected
+
+
+@both_parsers
+def test_the_last_response_to_a_peer_that_has_ended_says_close(parse: Parser) -> None:
+    wire, exchange = begin(GET + GET, parse)
+    wire.receive_eof()
+    assert exchange.peer_done
+    assert not exchange.gone
+    answer(exchange)
+    following = wire.proceed()
+    assert following is not None
+    answer(following)
+    assert wire.proceed() is None
+    assert wire.closing
+    assert [response[b"connection"] for response in read_responses(sent(wire))] == [None, b"close"]
+
+
+def test_an_end_between_two_exchanges_hides_no_request() -> None:
+    wire, exchange = begin(GET + TAIL)
+    answer(exchange)
+    wire.receive_eof()  # before the driver proceeds
+    following = wire.proceed()
+    assert following is not None
+    answer(following)
+    assert wire.proceed() is None
+    assert wire.closing
+    assert [response.status for response in read_responses(sent(wire))] == [200, 200]
+
+
+def test_an_end_within_content_breaks_the_exchange_off() -> None:
+    wire, exchange = begin(post(b"Content-Length: 2", content=b"a"))
+    wire.receive_eof()
+    assert exchange.error is not None
+    assert exchange.gone
+    assert only_response(wire).status == 400
+    with pytest.raises(Disconnected):
+        answer(exchange)
+
+
+@both_parsers
+@pytest.mark.parametrize(
+    ("octets", "expected"),
+    [
+        (b"", b""),
+        (GET[:5], b"HTTP/1.1 408 "),
+        (post(b"Content-Length: 2", content=b"a"), b"HTTP/1.1 408 "),
+        (CHUNKED, b"HTTP/1.1 408 "),
+    ],
+)
+def test_a_deadline_that_passes(parse: Parser, octets: bytes, expected: bytes) -> None:
+    wire = open_wire(parse)
+    wire.receive(octets)
+    wire.expire()
+    assert wire.closing
+    found = sent(wire)
+    assert found[: len(expected)] == expected
+    assert bool(found) == bool(expected)
+
+
+def test_an_idle_connection_expires_without_a_word() -> None:
+    wire, exchange = begin(GET)
+    answer(exchange)
+    sent(wire)
+    wire.expire()
+    assert sent(wire) == b""
+    assert wire.closing
+    assert wire.error is None
+
+
+def test_a_lost_connection() -> None:
+    closed = []
+    wire, exchange = begin(GET)
+    exchange.send_head(200, None, [])
+    exchange.send_body(FileSpan(0, 0, 5, lambda: closed.append(1)), True)
+    wire.lose()
+    assert wire.out == []
+    assert closed == [1]
+    assert exchange.gone
+    with pytest.raises(Disconnected):
+        exchange.send_body(b"a", False)
+    assert wire.receive(GET) is None
+
+
+def test_losing_a_connection_twice_or_before_it_has_begun_is_nothing() -> None:
+    wire = open_wire()
+    wire.lose()
+    wire.lose()
+    assert wire.closing
+    assert wire.proceed() is None
+
+
+# Any mistake in a message leads to one verdict
+
+
+@st.composite
+def mutants(draw: st.DrawFn) -> bytes:
+    """A message of the table with some octets cut out, put in or repeated."""
+    octets = draw(st.sampled_from([message[2] for message in MESSAGES]))
+    for _ in range(draw(st.integers(1, 3))):
+        start = draw(st.integers(0, len(octets)))
+        stop = min(len(octets), start + draw(st.integers(0, 8)))
+        piece = draw(
+            st.sampled_from(
+                [
+                    b"",
+                    b"\r",
+                    b"\n",
+                    b"\r\n",
+                    b"\r\n\r\n",
+                    b" ",
+                    b"\t",
+                    b"\x00",
+                    b":",
+                    b";",
+                    b",",
+                    b"0",
+                    b"5",
+                    b"\xff",
+                    b"/",
+                    b"#",
+                    b"Content-Length: 3\r\n",
+                    b"Transfer-Encoding: chunked\r\n",
+                    b"Host: b\r\n",
+                    GET,
+                    octets[start:stop] * 2,
+                ]
+            )
+        )
+        octets = octets[:start] + piece + octets[stop:]
+    return octets
+
+
+@given(mutants(), st.lists(st.integers(0, 400), max_size=5), st.booleans())
+@settings(max_examples=400, deadline=None, derandomize=True)
+def test_one_verdict_on_mutants(octets: bytes, at: list[int], eof: bool) -> None:
+    limits = Limits(100, 5, 60, 100, 100)
+    edges = sorted({0, len(octets), *(i for i in at if i < len(octets))})
+    pieces = [octets[i:j] for i, j in itertools.pairwise(edges)]
+    verdicts = [
+        converse(each, parse, limits, eof=eof).verdict for parse in PARSERS.values() for each in ([octets], pieces)
+    ]
+    assert all(other == verdicts[0] for other in verdicts), verdicts
