@@ -135,9 +135,7 @@ class AsyncWorker:
         for listener in self._crew.context.listeners:
             doors.append((listener, functools.partial(AsgiStream, self._registry, Door(listener))))
         registry = self._registry
-        return Acceptor(
-            doors, self._settings.backlog, self._crew.connections, registry.make_room, self._log.warning
-        )
+        return Acceptor(doors, self._settings.backlog, self._crew.connections, registry.make_room, self._log.warning)
 
     # The end
 
