@@ -137,7 +137,8 @@ class Call:
             more = bool(message.get("more_body", False))
             if self._trailers is not None:
                 more = self._until_trailers(more)
-            exchange.send_body(_octets(message.get("body", b"")), more)
+            body = message.get("body", b"")
+            exchange.send_body(body if isinstance(body, bytes) else _octets(body), more)
         elif kind == "http.response.start":
             if exchange.gone:
                 raise Disconnected("the peer has gone")
@@ -183,9 +184,8 @@ class Call:
         return True
 
 
-def _octets(body: bytes | bytearray | memoryview) -> bytes:
-    if isinstance(body, bytes):
-        return body
+def _octets(body: object) -> bytes:
+    """Make bytes of what an application may use in their place."""
     if isinstance(body, bytearray | memoryview):
         return bytes(body)
     raise ApplicationError(f"the body must be bytes, not {type(body).__name__} (ASGI)")

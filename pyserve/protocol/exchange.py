@@ -64,6 +64,7 @@ class ResponseWire(Protocol):
 
     def send_informational(self, exchange: "Exchange", status: int, block: bytes) -> None: ...
     def send_head(self, exchange: "Exchange") -> None: ...
+    def send_whole(self, exchange: "Exchange", data: Data) -> None: ...
     def send_data(self, data: Data) -> None: ...
     def end(self, exchange: "Exchange", trailers: bytes) -> None: ...
     def fail(self, exchange: "Exchange", error: ProtocolError) -> None: ...
@@ -74,7 +75,6 @@ _WITHOUT_CONTENT = frozenset((204, 205, 304))
 # ... and of these no Content-Length of the application's either, as of a 2xx to CONNECT (RFC 9110 sections 8.6 and
 # 9.3.6; 205 gets a zero of the wire's)
 _NO_LENGTH = frozenset((204, 205))
-_ONLY_IN_HEAD = Meaning.LENGTH | Meaning.CONNECTION | Meaning.HOP
 _NO_DATA = b""
 
 
@@ -221,6 +221,9 @@ class Exchange:
             if self.declared is None and not more and (self.has_content or (size and self.method == "HEAD")):
                 self.declared = size  # the whole content is at hand
             self.left = self.declared
+            if not more and size == self.declared and self.has_content:
+                self._send_whole(data, size)
+                return
             self.sending = _BODY
             self.wire.send_head(self)
         elif self.sending is _DONE:
@@ -269,6 +272,16 @@ class Exchange:
             return False
         self.own |= meaning
         return True
+
+    def _send_whole(self, data: Data, size: int) -> None:
+        """Send the head and all of the content, as most responses leave."""
+        if not size and data is not _NO_DATA:
+            _drop(data)
+            data = _NO_DATA
+        self.left = 0
+        self.body_sent = size
+        self.sending = _DONE
+        self.wire.send_whole(self, data)
 
     def _measure(self, data: Data, size: int) -> Data:
         """Hold data against the declared length and count it; return what may be sent of it."""

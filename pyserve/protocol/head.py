@@ -66,7 +66,10 @@ def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) ->
     exchange.fields, exchange.index = fields, index
     has_content = b"content-length" in index or b"transfer-encoding" in index
     exchange.length = _framing(index, version, limits) if has_content else 0
-    exchange.keep = _keeps(index.get(b"connection"), method, version)
+    connection = index.get(b"connection")
+    exchange.keep = version == "1.1" if connection is None else _keeps(connection, version)
+    if method == "CONNECT":  # what follows is not HTTP for a server that is not asked again
+        exchange.keep = False
     exchange.expects = b"expect" in index and _expects(index[b"expect"], version)
 
 
@@ -157,12 +160,10 @@ def _check_coding(coding: bytes, version: str, length: bytes | None) -> None:
     raise ProtocolError(501, "transfer coding not implemented (RFC 9112 section 6.1)")
 
 
-def _keeps(connection: bytes | None, method: str, version: str) -> bool:
+def _keeps(connection: bytes, version: str) -> bool:
     """Tell whether the connection may be used again, as far as the request goes (RFC 9112 section 9.3)."""
-    if connection is None:
-        return version == "1.1" and method != "CONNECT"
     chosen = options(connection)
-    return b"close" not in chosen and (version == "1.1" or b"keep-alive" in chosen) and method != "CONNECT"
+    return b"close" not in chosen and (version == "1.1" or b"keep-alive" in chosen)
 
 
 def _expects(expectation: bytes, version: str) -> bool:

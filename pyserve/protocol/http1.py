@@ -301,36 +301,56 @@ class Http1Wire:
     def send_informational(self, exchange: Exchange, status: int, block: bytes) -> None:
         self.out.append(STATUS_LINES[status] + block + b"\r\n")
 
+    def send_whole(self, exchange: Exchange, data: Data) -> None:
+        """A response of which all is at hand, its length declared."""
+        pieces = self._head(exchange)
+        if isinstance(data, bytes) and len(data) <= _COPIED:
+            pieces.append(data)
+            self.out.append(b"".join(pieces))
+        else:
+            self.out += (b"".join(pieces), data)
+        if exchange.keep and exchange.receiving is _RECEIVED and self.persistence is _KEEP:
+            self.exchange = None
+        else:
+            self._settle(exchange)
+
     def send_head(self, exchange: Exchange) -> None:
+        """The head of a response whose content follows in pieces, or that has none."""
+        self.out.append(b"".join(self._head(exchange)))
+
+    def _head(self, exchange: Exchange) -> list[bytes]:
         """status-line, field lines, and the framing of what follows (RFC 9112 sections 4, 6.1 and 9.6)."""
         config = self.config
         status = exchange.status
-        line = STATUS_LINES[status] if exchange.reason is None else b"HTTP/1.1 %d %b\r\n" % (status, exchange.reason)
         own = exchange.own
         keep = exchange.keep and not config.retiring
         if self._eof or exchange.receiving is not _RECEIVED:
             keep = keep and not self._is_last(exchange)
-        framing = _EMPTY
         self._chunked = False
+        framing = b"\r\n"
         if exchange.declared is not None:
             if not own & _LENGTH and status not in (204, 205):
-                framing = b"Content-Length: %d\r\n" % exchange.declared
+                framing = b"Content-Length: %d\r\n\r\n" % exchange.declared
         elif status == 205:
-            framing = b"Content-Length: 0\r\n"
+            framing = b"Content-Length: 0\r\n\r\n"
         elif exchange.has_content:
             if exchange.version == "1.1":
                 self._chunked = True
-                framing = b"Transfer-Encoding: chunked\r\n"
+                framing = b"Transfer-Encoding: chunked\r\n\r\n"
             else:
                 keep = False
         if not keep:
-            framing += b"Connection: close\r\n"
+            framing = b"Connection: close\r\n" + framing
             self.persistence = _CLOSE
         elif exchange.version == "1.0":
-            framing += b"Connection: keep-alive\r\n"
-        date = _EMPTY if own & _DATE else config.date
-        server = _EMPTY if own & _SERVER else config.server
-        self.out.append(b"%b%b%b%b%b\r\n" % (line, date, server, exchange.block, framing))
+            framing = b"Connection: keep-alive\r\n" + framing
+        return [
+            STATUS_LINES[status] if exchange.reason is None else b"HTTP/1.1 %d %b\r\n" % (status, exchange.reason),
+            _EMPTY if own & _DATE else config.date,
+            _EMPTY if own & _SERVER else config.server,
+            exchange.block,
+            framing,
+        ]
 
     def send_data(self, data: Data) -> None:
         """Octets of content, as a chunk where the response is chunked (RFC 9112 section 7.1)."""
