@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench import report
 from bench.measure import FIELDS
-from bench.servers import HOST, Server, pyserve, running
+from bench.servers import HOST, ROOT, Server, pyserve, running
 
 BUDGET = Path(__file__).resolve().parent / "calls.json"
 WARM_UP = 200  # requests: caches filled, every thread met
@@ -38,34 +38,46 @@ PEERS = (
 )
 
 
-def one_request(connection: socket.socket, request: bytes) -> int:
-    """Ask once; the answer's body is the number of calls since the last time."""
-    connection.sendall(request)
-    received = b""
-    while b"\r\n\r\n" not in received:
-        received += _some(connection)
-    head, _, body = received.partition(b"\r\n\r\n")
-    length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
-    while len(body) < length:
-        body += _some(connection)
-    return int(body)
+class Client:
+    """One connection that asks as wrk does in the speed tests."""
+
+    def __init__(self, connection: socket.socket, port: int) -> None:
+        self._connection = connection
+        self._fields = "".join(f"{name}: {value}\r\n" for name, value in {"Host": f"{HOST}:{port}", **FIELDS}.items())
+
+    def get(self, path: str) -> bytes:
+        """Ask once; the body of the answer."""
+        self._connection.sendall(f"GET {path} HTTP/1.1\r\n{self._fields}\r\n".encode())
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += self._receive()
+        head, _, body = received.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        while len(body) < length:
+            body += self._receive()
+        return body
+
+    def _receive(self) -> bytes:
+        part = self._connection.recv(65536)
+        if not part:
+            raise RuntimeError("the server closed a connection that it was to keep")
+        return part
 
 
-def _some(connection: socket.socket) -> bytes:
-    part = connection.recv(65536)
-    if not part:
-        raise RuntimeError("the server closed a connection that it was to keep")
-    return part
+def count(server: Server) -> tuple[int, list[str]]:
+    """Calls per request, and where they go, in their order.
 
-
-def count(server: Server) -> int:
-    """Calls per request: the median, since a timer's turn now and then counts too."""
-    fields = "".join(f"{name}: {value}\r\n" for name, value in FIELDS.items())
-    with tempfile.NamedTemporaryFile(prefix="bench-") as output, running(server, output) as run:
-        request = f"GET / HTTP/1.1\r\nHost: {HOST}:{run.port}\r\n{fields}\r\n".encode()
-        with socket.create_connection((HOST, run.port), timeout=30) as connection:
-            counts = [one_request(connection, request) for _ in range(WARM_UP + MEASURED)]
-    return int(statistics.median(counts[WARM_UP:]))
+    The number is the median, since a timer's turn now and then counts too; the names are those of one request.
+    """
+    with (
+        tempfile.NamedTemporaryFile(prefix="bench-") as output,
+        running(server, output) as run,
+        socket.create_connection((HOST, run.port), timeout=30) as connection,
+    ):
+        client = Client(connection, run.port)
+        counts = [int(client.get("/")) for _ in range(WARM_UP + MEASURED)]
+        names = client.get("/names").decode().replace(f"{ROOT}/", "")
+    return int(statistics.median(counts[WARM_UP:])), names.splitlines()
 
 
 def budget(version: tuple[int, int] = sys.version_info[:2]) -> dict[str, int]:
@@ -76,21 +88,32 @@ def budget(version: tuple[int, int] = sys.version_info[:2]) -> dict[str, int]:
     return known[".".join(map(str, fitting[-1]))] if fitting else {}
 
 
+def write(counted: dict[str, int]) -> None:
+    """Make these numbers the budget for this Python version."""
+    known = json.loads(BUDGET.read_text()) if BUDGET.exists() else {}
+    known["{}.{}".format(*sys.version_info[:2])] = counted
+    BUDGET.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
+
+
 def main(argv: list[str]) -> int:
     """Count, print; 1 if over the budget."""
     parser = argparse.ArgumentParser(prog="python -m bench calls")
     parser.add_argument("--peers", action="store_true", help="count other servers as well")
+    parser.add_argument("--names", metavar="SERVER", help="only name the calls of this one, such as 'sync'")
     parser.add_argument("--write", action="store_true", help="make the numbers the budget")
     options = parser.parse_args(argv)
+    if options.names:
+        wanted = [server for server in OURS + PEERS if server.name == options.names]
+        for server in wanted:
+            print("\n".join(count(server)[1]))
+        return int(not wanted)
     allowed = budget()
-    counted = {server.name: count(server) for server in OURS}
+    counted = {server.name: count(server)[0] for server in OURS}
     lines: list[tuple[object, ...]] = [(name, calls, allowed.get(name, "")) for name, calls in counted.items()]
     if options.peers:
-        lines += [(server.name, count(server), "") for server in PEERS if server.version()]
+        lines += [(server.name, count(server)[0], "") for server in PEERS if server.version()]
     print(report.table(("calls per request", "counted", "budget"), lines))
     if options.write:
-        known = json.loads(BUDGET.read_text()) if BUDGET.exists() else {}
-        known["{}.{}".format(*sys.version_info[:2])] = counted
-        BUDGET.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
+        write(counted)
         return 0
     return int(any(calls > allowed.get(name, calls) for name, calls in counted.items()))
