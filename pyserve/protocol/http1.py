@@ -340,6 +340,9 @@ class Http1Wire:
             else:
                 keep = False
         if not keep:
+            if exchange.method == "CONNECT" and status < 300:  # ends with the connection (RFC 9110 section 9.3.6)
+                self._chunked = False
+                framing = b"\r\n"
             framing = b"Connection: close\r\n" + framing
             self.persistence = _CLOSE
         elif exchange.version == "1.0":
