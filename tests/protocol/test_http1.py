@@ -458,9 +458,9 @@ def test_losing_a_connection_twice_or_before_it_has_begun_is_nothing() -> None:
 # Any mistake in a message leads to one verdict
 
 CUT_IN = [
-    b"", b"\r", b"\n", b"\r\n", b"\r\n\r\n", b" ", b"\t", b"\0", b"\x7f", b"\xff", b":", b";", b",", b"=", b"/", b"#", b"0",
-    b"5", b"a" * 60, b"HTTP/1.0", b"HEAD", b"CONNECT a:1", b"Host: b\r\n", b"Content-Length: 3\r\n", b"Expect: x\r\n",
-    b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"Upgrade: x\r\n", GET,
+    b"", b"\r", b"\n", b"\r\n", b"\r\n\r\n", b" ", b"\t", b"\0", b"\x7f", b"\xff", b":", b";", b",", b"=", b"/", b"#",
+    b"0", b"5", b"a" * 60, b"HTTP/1.0", b"HEAD", b"CONNECT a:1", b"Host: b\r\n", b"Content-Length: 3\r\n",
+    b"Expect: x\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"Upgrade: x\r\n", GET,
 ]  # fmt: skip
 
 
