@@ -13,8 +13,6 @@ from typing import Final
 
 COULD_NOT_BOOT: Final = 3
 """Exit code of a worker that could not boot, and of a master without any that could."""
-COULD_NOT_LOAD: Final = 4
-"""The same where the reason is that the application could not be loaded."""
 
 STEADY_AFTER: Final = 10.0
 BACK_OFF_FIRST: Final = 1.0
@@ -44,6 +42,8 @@ class Member:
     ready_at: float | None = None
     beat: float = 0.0
     kill_at: float | None = None
+    boot_code: int | None = None
+    """What it said it would exit with, when it could not boot."""
     owes_reopen: bool = False
     """Logs were rotated while it booted, and it could not hear the signal."""
 

@@ -56,7 +56,7 @@ from pyserve.server.events import (
     StopListening,
     Tick,
 )
-from pyserve.server.seats import COULD_NOT_BOOT, COULD_NOT_LOAD, STEADY_AFTER, Life, Member, Seat
+from pyserve.server.seats import COULD_NOT_BOOT, STEADY_AFTER, Life, Member, Seat
 
 BOOT_ATTEMPTS: Final = 3
 
@@ -64,8 +64,8 @@ ABORT_TIME: Final = 2.0
 """Seconds that a silent worker has to log its stacks after SIGABRT, before SIGKILL."""
 QUICK_TIME: Final = 2.0
 """Seconds that a worker has for a quick stop, as with gunicorn."""
-LATE_MARGIN: Final = 2.0
-"""A worker cuts its connections itself at `graceful_timeout`. This much later the master does it."""
+LATE_MARGIN: Final = 5.0
+"""A worker cuts its connections itself at `graceful_timeout`, and then has this long for the lifespan's shutdown."""
 SAME_SIGNAL: Final = 0.1
 """Two equal stop signals within this are one: `timeout` signals a process and then its group."""
 MASTER_ASLEEP: Final = 5.0
@@ -185,7 +185,8 @@ class Supervisor:
                 self._ready(member, now)
                 if member.life is Life.READY:
                     self._leave(member, now)
-            case BootFailed():
+            case BootFailed(_, code):
+                member.boot_code = code
                 if member.life is Life.BOOTING:
                     member.kill_at = now + ABORT_TIME
             case SpawnFailed():
@@ -315,7 +316,7 @@ class Supervisor:
         was_heir = seat.heir is member
         seat.leave(member)
         if member.ready_at is None:
-            self._boot_failure(seat, code, now)
+            self._boot_failure(seat, member.boot_code, now)
             if was_heir:
                 self._reloading = False
                 self._out.append(Say(News.RELOAD_STOPPED))
@@ -325,13 +326,13 @@ class Supervisor:
             seat.failures = 0
             seat.not_before = 0.0
 
-    def _boot_failure(self, seat: Seat, code: int | None, now: float) -> None:
+    def _boot_failure(self, seat: Seat, stated: int | None, now: float) -> None:
+        """stated: the exit code that the worker said it would end with, if it said anything."""
         seat.strike(now, booted=False)
-        stated = code in (COULD_NOT_BOOT, COULD_NOT_LOAD)
-        if self._served or not (stated or seat.failures >= BOOT_ATTEMPTS):
+        if self._served or (stated is None and seat.failures < BOOT_ATTEMPTS):
             return
         self._gave_up = True
-        self._exit_code = code if code is not None and stated else COULD_NOT_BOOT
+        self._exit_code = stated or COULD_NOT_BOOT
         self._out.append(GiveUp(self._exit_code))
         self._quit(now)
 

@@ -78,11 +78,16 @@ class Server:
 
     def said(self, pattern: str, times: int = 1) -> re.Match[str]:
         """Wait for the log to say it so often; the last time."""
-        found = wait_for(
-            lambda: matches if len(matches := self.lines(pattern)) >= times else None,
-            f"{times} x {pattern!r} in\n{self.log()}\n{(self.directory / 'stderr').read_text()}",
-        )
-        return found[-1]
+
+        def enough() -> list[re.Match[str]] | None:
+            ended = self.process is not None and self.process.poll() is not None
+            matches = self.lines(pattern)
+            if len(matches) >= times:
+                return matches
+            assert not ended, f"it ended\n{self.log()}\n{(self.directory / 'stderr').read_text()}"
+            return None
+
+        return wait_for(enough, f"{times} x {pattern!r} in\n{self.log()}")[-1]
 
     def booted(self, times: int) -> list[int]:
         """Wait for so many workers in all to have been booted; their pids in order."""
@@ -355,7 +360,7 @@ def test_workers_notice_that_the_master_died(server):
     pids = server.booted(2)
     server.answering(*pids)
     server.send(signal.SIGKILL)
-    server.said("worker is an orphan", 2)
+    wait_for(lambda: len(server.lines("worker is an orphan")) == 2, "they notice")
     wait_for(lambda: not any(map(is_alive, pids)), "they end")
 
 

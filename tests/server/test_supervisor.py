@@ -206,6 +206,24 @@ SCENES = {
         die 1 3         -> give-up 3, finish 3
         """,
     ),
+    "the same for a configuration that only the worker could check": (
+        policy(2),
+        """
+        start           -> spawn 1@0, spawn 2@1
+        boot-failed 1 1
+        die 1 1         -> give-up 1, TERM 2
+        die 2 -15       -> finish 1
+        """,
+    ),
+    "a code that looks like a boot failure, of a worker that said nothing": (
+        policy(1),
+        """
+        start           -> spawn 1@0
+        die 1 4
+        +1.1 tick       -> spawn 2@0
+        ready 2
+        """,
+    ),
     "unexplained deaths before anyone is ready end it after three": (
         policy(1),
         """
@@ -235,14 +253,15 @@ SCENES = {
         boot-failed 1 4
         +1.9 tick
         +0.2 tick       -> KILL 1
-        die 1 -9
-        die 2 4         -> give-up 4, finish 4
+        die 1 -9        -> give-up 4, TERM 2
+        die 2 4         -> finish 4
         """,
     ),
     "workers that do not die when the server gives up are killed": (
         policy(2),
         """
         start           -> spawn 1@0, spawn 2@1
+        boot-failed 1 4
         die 1 4         -> give-up 4, TERM 2
         +1.9 tick
         +0.2 tick       -> KILL 2
@@ -336,7 +355,7 @@ SCENES = {
         ready 1
         retiring 1      -> spawn 2@0
         ready 2
-        +6.9 beat 2
+        +9.9 beat 2
         +0.2 tick       -> KILL 1
         +5 beat 2
         tick
@@ -608,7 +627,7 @@ SCENES = {
         ready 2
         term            -> stop-listening, TERM 1, TERM 2
         die 1 0
-        +6.9 tick
+        +9.9 tick
         +0.2 tick       -> KILL 2
         die 2 -9        -> finish 1
         """,
@@ -744,6 +763,7 @@ SCENES = {
         policy(2),
         """
         start           -> spawn 1@0, spawn 2@1
+        boot-failed 1 3
         die 1 3         -> give-up 3, TERM 2
         term
         int
@@ -858,7 +878,7 @@ def test_due_is_the_next_deadline():
     stage.play("+1 tick -> spawn 3@0\nready 3")
     assert stage.supervisor.due(stage.now) is None
     stage.play("term -> stop-listening, TERM 3")
-    assert stage.supervisor.due(stage.now) == stage.now + 7.0
+    assert stage.supervisor.due(stage.now) == stage.now + 10.0
 
 
 def test_a_seat_that_only_lacks_a_slot_is_nothing_to_wait_for():

@@ -18,7 +18,7 @@ INHERITANCE = Inheritance(
     members=[
         Member(1, 0, 0, 3, 1001, Life.READY, ready_at=12.5, beat=13.0),
         Member(2, 1, 4, 3, 1002, Life.LEAVING, ready_at=1.0, kill_at=99.0),
-        Member(3, 1, 2, 3, 1003, Life.BOOTING, owes_reopen=True),
+        Member(3, 1, 2, 3, 1003, Life.BOOTING, boot_code=4, owes_reopen=True),
     ],
     pipes={1: 9, 3: 10},
     last_age=3,
