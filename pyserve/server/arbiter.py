@@ -52,7 +52,7 @@ from pyserve.workers import logs
 from pyserve.workers.application import ApplicationLoadError, prepare_import_path
 from pyserve.workers.logs import ErrorLog
 from pyserve.workers.scoreboard import Slot, State
-from pyserve.workers.worker import WorkerContext
+from pyserve.workers.worker import WorkerContext, run
 
 TICK: Final = 1.0
 """Seconds between two looks at the heartbeats."""
@@ -354,19 +354,13 @@ def serve(settings: Settings, *, entry: Entry | None = None) -> int:
     wakeup.install()
     log.info("Starting pyserve %s", __version__)
     try:
-        with equipped(settings, log, wakeup, origin, entry or _run_worker) as equipment:
+        with equipped(settings, log, wakeup, origin, entry or run) as equipment:
             return Arbiter(equipment).run()
     except BaseException as error:
         return _exit_code(error, wakeup, log)
     finally:
         wakeup.close()
         log.info("Shutting down: Master")
-
-
-def _run_worker(context: WorkerContext) -> int:
-    from pyserve.workers.worker import run
-
-    return run(context)
 
 
 def _trial(settings: Settings, log: ErrorLog) -> int:
