@@ -11,14 +11,14 @@ silent, and the master ends it. A thread beside it (`watcher`) says what it was 
 """
 
 import asyncio
-import functools
+import socket
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from time import monotonic, monotonic_ns, time
 from typing import Any, TypeVar
 
-from pyserve.workers.acceptor import Acceptor
-from pyserve.workers.asgi_stream import AsgiStream
+from pyserve.workers.acceptor import Acceptor, Factory
 from pyserve.workers.crew import BootError, Crew, Phase
 from pyserve.workers.lifespan import LifespanFailure, LifespanRunner
 from pyserve.workers.registry import Door, Registry
@@ -55,6 +55,7 @@ class AsyncWorker:
         self._changed = asyncio.Event()  # the crew's phase, a connection's end or a task's
         self._registry = Registry(self._loop, crew, self._changed.set)
         self._lifespan: LifespanRunner | None = None
+        self._stop_pool: Callable[[], None] | None = None
 
     def run(self) -> int:
         """Serve; return the exit code of the process."""
@@ -86,6 +87,8 @@ class AsyncWorker:
     async def _serve(self) -> int:
         """From startup to shutdown; return the exit code."""
         crew = self._crew
+        crew.handle_signals(self._wake)
+        self._loop.add_reader(crew.context.master_fd, self._master_died)
         self._tick()
         try:
             await self._start_lifespan()
@@ -131,11 +134,34 @@ class AsyncWorker:
         self._registry.state = self._lifespan.state
 
     def _acceptor(self) -> Acceptor:
-        doors = []
-        for listener in self._crew.context.listeners:
-            doors.append((listener, functools.partial(AsgiStream, self._registry, Door(listener))))
+        settings = self._settings
+        make = self._wsgi_doors if self._crew.application.interface == "wsgi" else self._asgi_doors
+        make_room = self._registry.make_room
+        return Acceptor(make(), settings.backlog, self._crew.connections, make_room, self._log.warning)
+
+    # Only what the application needs is loaded.
+
+    def _asgi_doors(self) -> list[tuple[socket.socket, Factory]]:
+        from pyserve.workers.asgi_stream import AsgiStream
+
         registry = self._registry
-        return Acceptor(doors, self._settings.backlog, self._crew.connections, registry.make_room, self._log.warning)
+        listeners = self._crew.context.listeners
+        return [(listener, partial(AsgiStream, registry, Door(listener))) for listener in listeners]
+
+    def _wsgi_doors(self) -> list[tuple[socket.socket, Factory]]:
+        from pyserve.workers.environ import Surroundings, Templates, error_stream
+        from pyserve.workers.wsgi_stream import Hall, WsgiStream
+
+        registry = self._registry
+        settings = self._settings
+        hall = Hall.of(settings)
+        self._stop_pool = hall.pool.stop
+        multiprocess = self._crew.context.multiprocess
+        surroundings = Surroundings(settings.root_path, error_stream(self._log), hall.pool.size > 1, multiprocess)
+        return [
+            (listener, partial(WsgiStream, registry, Door(listener), hall, Templates(listener, surroundings)))
+            for listener in self._crew.context.listeners
+        ]
 
     # The end
 
@@ -189,6 +215,8 @@ class AsyncWorker:
         if rest:
             await asyncio.wait(rest, timeout=_QUICK)
         await self._loop.shutdown_asyncgens()
+        if self._stop_pool is not None:
+            self._stop_pool()
 
     def _master_died(self) -> None:
         self._loop.remove_reader(self._crew.context.master_fd)
@@ -196,7 +224,10 @@ class AsyncWorker:
 
     def _wake(self) -> None:
         """The crew's phase has changed; called from any thread or signal handler."""
-        self._loop.call_soon_threadsafe(self._changed.set)
+        try:
+            self._loop.call_soon_threadsafe(self._changed.set)
+        except RuntimeError:
+            pass  # the loop is closed: nobody is left to be woken
 
     # The clock
 

@@ -63,7 +63,7 @@ class Registry:
         self.application: Any = crew.application.callable
         self.state: dict[str, Any] | None = None
         self.streams: set[Stream] = set()
-        self.tasks: dict[Exchange, asyncio.Task[None]] = {}
+        self.tasks: dict[Exchange, asyncio.Future[None]] = {}
         self.acceptor: Acceptor | None = None
         self._changed = changed
         self._candidates: list[tuple[float, Stream]] = []

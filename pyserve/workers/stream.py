@@ -18,7 +18,7 @@ import socket
 import struct
 from time import monotonic
 
-from pyserve.protocol.exchange import Exchange, FileSpan, Sending
+from pyserve.protocol.exchange import Data, Exchange, FileSpan, Sending
 from pyserve.protocol.http1 import Awaiting, Http1Wire, Persistence
 from pyserve.workers.deadlines import Phase
 from pyserve.workers.registry import Door, Registry
@@ -122,21 +122,25 @@ class Stream(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        exchange = self.exchange
         if exc is None and self.phase is not Phase.CLOSED:
             _shut_down(self.transport)
         self.phase = Phase.CLOSED
-        self.wire.lose()
         if self._spans is not None:
             self._spans.stop()
+        self._lose()
+        if self._room is not None:
+            self._room.wake()
+        self.registry.lost(self)
+
+    def _lose(self) -> None:
+        """Nothing can be sent any more."""
+        exchange = self.exchange
+        self.wire.lose()
         if exchange is not None:
             self.exchange = None
             self.registry.finished(exchange, self)
             self.left(exchange)
         self._wake()
-        if self._room is not None:
-            self._room.wake()
-        self.registry.lost(self)
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -160,13 +164,14 @@ class Stream(asyncio.Protocol):
                 self.written += len(data)
                 self.transport.write(data)
             else:
-                self._flush_pieces()
+                self.wire.out = []
+                self.write_pieces(out)
         exchange = self.exchange
         if exchange is not None and exchange.sending is _DONE:
             self._finish(exchange)
 
-    def _flush_pieces(self) -> None:
-        out, self.wire.out = self.wire.out, []
+    def write_pieces(self, out: list[Data]) -> None:
+        """Hand any data to the transport, or to the queue behind a file that is on its way."""
         if self.phase is not _SERVING:
             for piece in out:
                 if isinstance(piece, FileSpan):
@@ -272,10 +277,19 @@ class Stream(asyncio.Protocol):
         exchange = self.exchange
         held = 0 if exchange is None else self.wire.pending + exchange.buffered
         if held > HIGH_WATER:
-            if self._reading:
-                self._reading = False
-                self.transport.pause_reading()
-        elif not self._reading and not self._peer_done and self.phase is _SERVING:
+            self.pause_reading()
+        else:
+            self.resume_reading()
+
+    def pause_reading(self) -> None:
+        """Leave what the peer sends in the kernel."""
+        if self._reading:
+            self._reading = False
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on, if reading was paused."""
+        if not self._reading and not self._peer_done and self.phase is _SERVING:
             self._reading = True
             self.touched = monotonic()  # the peer could not send meanwhile
             self.transport.resume_reading()
@@ -345,7 +359,9 @@ class Stream(asyncio.Protocol):
     def idle(self) -> bool:
         """Whether the connection waits for a request of which nothing has come."""
         wire = self.wire
-        return wire.exchange is None and not wire.pending and self.phase is _SERVING and not wire.closing
+        if self.exchange is not None or wire.exchange is not None or wire.pending:
+            return False
+        return self.phase is _SERVING and not wire.closing
 
     def expire(self) -> None:
         """The deadline of what the wire awaits has passed."""

@@ -1,0 +1,304 @@
+"""Answering with a WSGI application under the async worker: the connection in the loop, each request in a thread.
+
+No two threads may touch a wire or its exchange at once, so they have one owner at a time:
+
+    LOOP    nothing runs yet, or the thread waits for more of `wsgi.input`, or the exchange is over
+    THREAD  the application runs. What arrives meanwhile is held back and given to the wire when the loop owns it again;
+            what the application sends is handed to the loop
+
+The one thing that the loop says in between is `exchange.gone`, a single store; a thread that outlives its exchange
+meets only errors.
+"""
+
+import asyncio
+import threading
+from enum import Enum
+from time import monotonic
+from typing import Any
+
+from pyserve.protocol.errors import Disconnected, ProtocolError
+from pyserve.protocol.exchange import Data, Exchange, FileSpan, Receiving
+from pyserve.protocol.wsgi import Environ, EnvironKeys, make_environ, serve
+from pyserve.settings import Settings
+from pyserve.workers.deadlines import Phase
+from pyserve.workers.environ import Templates
+from pyserve.workers.pool import Pool, default_size
+from pyserve.workers.registry import Door, Registry
+from pyserve.workers.sendfile import open_rest
+from pyserve.workers.stream import HIGH_WATER, Stream
+
+
+class Owner(Enum):
+    """Whose turn it is to touch wire and exchange."""
+
+    LOOP = "loop"
+    THREAD = "thread"
+
+
+_LOOP = Owner.LOOP
+_THREAD = Owner.THREAD
+
+
+class Hall:
+    """What the WSGI requests of one worker share.
+
+    buffer: octets of a request's content that are gathered before its thread starts. total: of all requests together;
+    past it requests start with what they have, and read on when their thread asks. gathered: of that total, in use.
+    """
+
+    def __init__(self, pool: Pool, keys: EnvironKeys, buffer: int, total: int) -> None:
+        self.pool = pool
+        self.keys = keys
+        self.buffer = buffer
+        self.total = total
+        self.gathered = 0
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Hall":
+        """As the settings ask."""
+        pool = Pool(settings.threads if settings.threads > 1 else default_size())
+        return cls(pool, EnvironKeys(settings.header_map), settings.body_buffer_size, settings.body_buffer_total)
+
+
+class Call:
+    """One request in its thread (`protocol.wsgi.Driver`).
+
+    handed: octets given to the loop, counted by the thread. taken: of these, octets for which the transport had room,
+    counted by the loop.
+    """
+
+    __slots__ = ("_stream", "_turn", "environ", "exchange", "gathered", "handed", "taken")
+
+    def __init__(self, stream: "WsgiStream", exchange: Exchange, environ: Environ) -> None:
+        self._stream = stream
+        self._turn = threading.Event()
+        self.exchange = exchange
+        self.environ = environ
+        self.gathered = exchange.buffered
+        self.handed = 0
+        self.taken = 0
+
+    def wake(self) -> None:
+        """Let the thread look again; called by the loop."""
+        self._turn.set()
+
+    def run(self) -> None:
+        """Call the application; the thread's whole work."""
+        stream = self._stream
+        error: BaseException | None = None
+        try:
+            serve(stream.registry.application, self.environ, self.exchange, self)
+        except BaseException as raised:
+            error = raised  # whatever the application lets through, it ends its own request and nothing else
+        try:
+            stream.registry.loop.call_soon_threadsafe(stream.returned, self, error)
+        except RuntimeError:
+            pass  # the loop is closed, the process about to end
+
+    def flush(self) -> None:
+        """Hand what is in the wire's `out` to the loop; wait while the peer does not take it."""
+        self._check()
+        wire = self._stream.wire
+        out, wire.out = wire.out, []
+        self.handed += sum(map(len, out))
+        self._tell_loop(self._stream.write_for, out)
+        while self.handed - self.taken > HIGH_WATER:
+            self._turn.clear()
+            if self.handed - self.taken > HIGH_WATER and not self.exchange.gone:
+                self._turn.wait()
+            self._check()
+
+    def fill(self) -> None:
+        """Wait until more content has come, or the request is over."""
+        self._check()
+        self._turn.clear()
+        self._tell_loop(self._stream.lend)
+        self._turn.wait()
+        if self.exchange.error is None:
+            self._check()
+
+    def span(self, file: Any) -> FileSpan | None:
+        """Open what is left of a file for sendfile, or None when it is no plain file."""
+        return open_rest(file)
+
+    def _check(self) -> None:
+        if self.exchange.gone:
+            raise Disconnected("the peer has gone")
+
+    def _tell_loop(self, what: Any, *data: Any) -> None:
+        try:
+            self._stream.registry.loop.call_soon_threadsafe(what, self, *data)
+        except RuntimeError:
+            raise Disconnected("the worker has ended") from None
+
+
+class WsgiStream(Stream):
+    """The driver of one connection to a WSGI application.
+
+    environ: that of the exchange in progress, for the access log.
+    """
+
+    __slots__ = ("_asked", "_call", "_hall", "_held", "_held_octets", "_owner", "_template", "_templates", "environ")
+
+    _template: Environ
+
+    def __init__(self, registry: Registry, door: Door, hall: Hall, templates: Templates) -> None:
+        super().__init__(registry, door)
+        self.environ: Environ | None = None
+        self._hall = hall
+        self._templates = templates
+        self._owner = _LOOP
+        self._call: Call | None = None  # until it has returned
+        self._asked = -1  # octets the thread has, while it waits for more; else -1
+        self._held: list[bytes] = []
+        self._held_octets = 0
+
+    # What the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        extra = self.transport.get_extra_info
+        self._template = self._templates.make(extra("socket"), extra("peername"))
+
+    def data_received(self, data: bytes) -> None:
+        if self._owner is _LOOP:
+            super().data_received(data)
+            return
+        self.touched = monotonic()
+        self._held.append(data)
+        self._held_octets += len(data)
+        if self._held_octets > HIGH_WATER:
+            self.pause_reading()
+
+    def eof_received(self) -> bool:
+        if self._owner is _LOOP:
+            return super().eof_received()
+        self._peer_done = True
+        return True
+
+    def _lose(self) -> None:
+        if self._owner is _LOOP:
+            super()._lose()
+        elif self.exchange is not None:
+            self.exchange.gone = True
+        if self._call is not None:
+            self._call.wake()
+
+    # From the head to the thread
+
+    def begin(self, exchange: Exchange) -> None:
+        if exchange.receiving is Receiving.BODY:
+            exchange.send_continue()
+            self.flush()
+        self._gather(exchange)
+
+    def _gather(self, exchange: Exchange) -> None:
+        """Start the thread once the content is here, or as much of it as is waited for."""
+        hall = self._hall
+        octets = exchange.buffered
+        if exchange.receiving is Receiving.DONE or octets > hall.buffer or hall.gathered + octets > hall.total:
+            self._start(exchange)
+        else:
+            self._regulate()
+
+    def _start(self, exchange: Exchange) -> None:
+        registry = self.registry
+        hall = self._hall
+        try:
+            self.environ = make_environ(exchange, self._template, hall.keys)
+        except ProtocolError as error:
+            exchange.fail(error.status, error.text)
+            self.flush()
+            return
+        self._call = call = Call(self, exchange, self.environ)
+        self._owner = _THREAD
+        hall.gathered += call.gathered
+        registry.tasks[exchange] = registry.loop.create_future()
+        hall.pool.submit(call.run)
+
+    # What the thread tells, in the loop
+
+    def write_for(self, call: Call, out: list[Data]) -> None:
+        """Write what the application sends."""
+        size = sum(map(len, out))
+        self.write_pieces(out)
+        room = self.writable()
+        if room is None:
+            self._took(call, size)
+        else:
+            room.add_done_callback(lambda _: self._took(call, size))
+
+    def _took(self, call: Call, size: int) -> None:
+        call.taken += size
+        call.wake()
+
+    def lend(self, call: Call) -> None:
+        """The thread waits for more content; the wire is the loop's until that has come."""
+        self._asked = call.exchange.buffered
+        self._take_over()
+
+    def returned(self, call: Call, error: BaseException | None) -> None:
+        """The application is done with a request."""
+        exchange = call.exchange
+        self._call = None
+        self._hall.pool.done()
+        self._hall.gathered -= call.gathered
+        if error is not None:
+            self.registry.failed(exchange, error)
+            if self.exchange is exchange and not exchange.gone:
+                exchange.fail(500, "the application failed")
+        self._take_over()
+        self.environ = None
+        self.registry.ended(exchange)
+
+    def _take_over(self) -> None:
+        """Own the wire again, and give it what has been held back."""
+        self._owner = _LOOP
+        if self.phase is Phase.CLOSED:
+            super()._lose()
+            return
+        self.flush()
+        held = b"".join(self._held)
+        self._held.clear()
+        self._held_octets = 0
+        if held:
+            super().data_received(held)
+        else:
+            self._wake()
+        if self._peer_done and self._owner is _LOOP:
+            super().eof_received()
+        if self._owner is _LOOP:
+            self._regulate()
+
+    # What the stream tells
+
+    def _wake(self) -> None:
+        exchange = self.exchange
+        if exchange is None or self._owner is not _LOOP:
+            return
+        if self._call is None:
+            self._gather(exchange)
+        elif exchange.buffered > self._asked or exchange.receiving is Receiving.DONE:
+            self._give_back(self._call)
+
+    def _finish(self, exchange: Exchange) -> None:
+        call = self._call
+        super()._finish(exchange)
+        if call is not None:
+            self._give_back(call)
+
+    def _give_back(self, call: Call) -> None:
+        self._asked = -1
+        if self.exchange is not None:
+            self._owner = _THREAD
+        call.wake()
+
+    def _regulate(self) -> None:
+        if self._asked >= 0 or (self.exchange is not None and self._call is None):
+            self.resume_reading()  # somebody waits for more than is here, however much that is
+        else:
+            super()._regulate()
+
+    @property
+    def awaited(self) -> bool:
+        return self._owner is _LOOP
