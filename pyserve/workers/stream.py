@@ -330,7 +330,11 @@ class Stream(asyncio.Protocol):
         if self._peer_done:
             self.transport.close()
             return
-        self.transport.write_eof()
+        try:
+            self.transport.write_eof()
+        except OSError:  # asyncio shuts the socket down at once, and finds that the peer has reset it
+            self.transport.abort()
+            return
         if not self._reading:
             self._reading = True
             self.transport.resume_reading()
