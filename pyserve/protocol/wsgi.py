@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from pyserve.protocol.errors import ApplicationError, Disconnected, ProtocolError
 from pyserve.protocol.exchange import Exchange, FileSpan, Receiving, Sending
+from pyserve.protocol.status import REASONS
 
 Environ = dict[str, Any]
 Application = Callable[..., Iterable[bytes]]
@@ -184,9 +185,10 @@ def _parse_status(status: str) -> tuple[int, bytes | None]:
     if not (len(code) == 3 and code.isascii() and code.isdigit()):
         raise ApplicationError(f"status {status!r} is not three digits, a space and a reason (PEP 3333)")
     try:
-        parsed = int(code), reason.encode("latin-1")
+        phrase = reason.encode("latin-1")
     except UnicodeEncodeError:
         raise ApplicationError(f"status {status!r} is not latin-1 (PEP 3333)") from None
+    parsed = int(code), None if phrase == REASONS.get(int(code)) else phrase
     if len(_statuses) < _KNOWN_AT_MOST:
         _statuses[status] = parsed
     return parsed
@@ -233,7 +235,7 @@ class _Call:
         exchange = self._exchange
         if isinstance(result, list | tuple):
             data = result[0] if len(result) == 1 else b"".join(map(_octets, result))
-            exchange.send_body(_octets(data), False)
+            exchange.send_body(data if isinstance(data, bytes) else _octets(data), False)
             return
         if isinstance(result, FileWrapper):
             span = self._driver.span(result.filelike)
