@@ -22,6 +22,7 @@ from contextlib import suppress
 from email.utils import formatdate
 from enum import Enum
 from itertools import count
+from math import inf
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
@@ -143,7 +144,7 @@ class Crew:
             if self.access is not None:
                 self.access.reopen()
         elif number == signal.SIGABRT:
-            self.abandon()
+            self.abandon(1)
 
     def drain(self) -> None:
         """Begin to end: to be called again has no effect."""
@@ -160,11 +161,11 @@ class Crew:
         self.phase = Phase.QUITTING
         self._wake()
 
-    def abandon(self) -> None:
-        """End the process here and now, from any thread, with exit code 1: something does not let go."""
+    def abandon(self, code: int) -> None:
+        """End the process here and now, from any thread: something does not let go."""
         if self.access is not None:
             self.access.flush()
-        os._exit(1)
+        os._exit(code)
 
     @property
     def grace_over(self) -> bool:
@@ -176,7 +177,7 @@ class Crew:
     def drain_idle(self) -> float:
         """Seconds that an idle connection stays readable while the worker drains."""
         settings = self.settings
-        return settings.keepalive if settings.drain_idle is None else settings.drain_idle
+        return settings.keepalive or inf if settings.drain_idle is None else settings.drain_idle
 
     def master_died(self) -> None:
         """End of file came from the master."""

@@ -1,81 +1,78 @@
-"""What WSGI environs share, and what WSGI applications write to (PEP 3333); for both kinds of worker."""
+"""What the WSGI environs of one connection share (PEP 3333); `protocol.wsgi` adds what a request brings."""
 
 from __future__ import annotations
 
-import os
+import io
 import socket
-import stat
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+import sys
+from dataclasses import dataclass
+from typing import IO, Any
 
-from pyserve.protocol.exchange import FileSpan
 from pyserve.protocol.wsgi import Environ, FileWrapper
+from pyserve.workers.logs import STDERR, ErrorLog
 
-if TYPE_CHECKING:
-    from pyserve.workers.logs import ErrorLog
-
-
-class ErrorStream:
-    """`wsgi.errors`: what is written to it goes to the error log, a line at a time."""
-
-    def __init__(self, log: ErrorLog) -> None:
-        self._log = log
-
-    def write(self, text: str) -> int:
-        """Log `text`."""
-        if text.strip():
-            self._log.error("%s", text.rstrip("\n"))
-        return len(text)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        """Log all of `lines`."""
-        self.write("".join(lines))
-
-    def flush(self) -> None:
-        """Nothing waits to be flushed."""
+_WILDCARDS = ("0.0.0.0", "::")
 
 
-def listener_template(listener: socket.socket, script_name: str, errors: ErrorStream) -> Environ:
-    """What the environs of one listener's requests share.
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all environs of one worker share.
 
-    The worker sets `wsgi.multithread` and `wsgi.multiprocess`, and `peer_template` adds what a connection brings.
+    script_name: the mount point. errors: `wsgi.errors`. multithread, multiprocess: whether the application may run in
+    another thread or another process at the same time.
     """
-    name = listener.getsockname()
-    is_internet = listener.family in (socket.AF_INET, socket.AF_INET6)
-    return {
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.errors": errors,
-        "wsgi.multithread": False,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-        "wsgi.file_wrapper": FileWrapper,
-        "wsgi.input_terminated": True,
-        "SERVER_SOFTWARE": "pyserve",
-        # On a unix socket both are there and not empty, as PEP 3333 asks.
-        "SERVER_NAME": name[0] if is_internet else "localhost",
-        "SERVER_PORT": str(name[1]) if is_internet else "80",
-        "SCRIPT_NAME": script_name,
-    }
+
+    script_name: str
+    errors: IO[str]
+    multithread: bool
+    multiprocess: bool
 
 
-def open_span(file: Any) -> FileSpan | None:
-    """Open what is left of a file that an application has wrapped; None when it is no plain file, or nothing is left.
+class Templates:
+    """Makes the environ template of each connection to one listener."""
 
-    On a descriptor of its own, since the application closes its file before the last octet has been sent. What
-    decodes as it reads (gzip, text) has the descriptor of what it decodes from, so only plain classes are taken.
-    """
-    raw = getattr(file, "file", file)  # tempfile.NamedTemporaryFile keeps its file there
-    if type(raw).__module__ != "_io" or not hasattr(raw, "readinto"):
-        return None
-    try:
-        fd = raw.fileno()
-        status = os.fstat(fd)
-        offset = raw.tell()
-    except (OSError, ValueError):
-        return None
-    left = status.st_size - offset
-    if not stat.S_ISREG(status.st_mode) or left <= 0:
-        return None
-    own = os.dup(fd)
-    return FileSpan(own, offset, left, lambda: os.close(own))
+    __slots__ = ("_base", "_unnamed")
+
+    def __init__(self, listener: socket.socket, surroundings: Surroundings) -> None:
+        name, port = _host_and_port(listener.getsockname())
+        self._unnamed = name in _WILDCARDS  # the address that a client has met is known from its connection only
+        self._base: Environ = {
+            "SERVER_SOFTWARE": "pyserve",
+            "SERVER_NAME": name or "localhost",  # of a unix socket; PEP 3333 lets neither be empty
+            "SERVER_PORT": port or "80",
+            "REMOTE_ADDR": "",
+            "REMOTE_PORT": "",
+            "SCRIPT_NAME": surroundings.script_name,
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.errors": surroundings.errors,
+            "wsgi.multithread": surroundings.multithread,
+            "wsgi.multiprocess": surroundings.multiprocess,
+            "wsgi.run_once": False,
+            "wsgi.file_wrapper": FileWrapper,
+            "wsgi.input_terminated": True,
+        }
+
+    def make(self, connection: socket.socket, address: Any) -> Environ:
+        """The template for a connection from `address`, which is what `accept` returned."""
+        template = self._base.copy()
+        template["REMOTE_ADDR"], template["REMOTE_PORT"] = _host_and_port(address)
+        if self._unnamed:
+            template["SERVER_NAME"] = _host_and_port(connection.getsockname())[0]
+        return template
+
+
+def _host_and_port(address: Any) -> tuple[str, str]:
+    """Both empty for a unix socket's address."""
+    return (address[0], str(address[1])) if isinstance(address, tuple) else ("", "")
+
+
+def error_stream(log: ErrorLog) -> IO[str]:
+    """`wsgi.errors`: text that goes where the error log goes, as it is."""
+    fd = log.fileno()
+    if fd == STDERR and sys.stderr is not None:
+        return sys.stderr
+    if fd < 0:
+        return io.StringIO() if sys.stderr is None else sys.stderr
+    # The log keeps its descriptor's number when it is opened anew.
+    return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)

@@ -1,0 +1,46 @@
+"""What all connections and all threads of one sync worker share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pyserve.protocol.wsgi import EnvironKeys
+from pyserve.workers.bodies import Bodies
+from pyserve.workers.deadlines import Deadlines
+from pyserve.workers.patience import Patience
+from pyserve.workers.table import Table
+
+if TYPE_CHECKING:
+    from pyserve.workers.crew import Crew
+    from pyserve.workers.doors import Doors
+    from pyserve.workers.lookout import Lookout
+
+
+class Deck:
+    """The shared things, each of which knows its own rules.
+
+    keeps_environ: the access log asks for environ variables. crowded: accepting pauses until there is room. drowsy: the
+    lookout sleeps for longer than a line of the access log may wait. stopping: all threads are to return.
+    """
+
+    __slots__ = (
+        "application", "bodies", "crew", "crowded", "deadlines", "doors", "drowsy", "keeps_environ", "keys", "lookout",
+        "patience", "stopping", "table",
+    )  # fmt: skip
+
+    doors: Doors
+    lookout: Lookout
+
+    def __init__(self, crew: Crew) -> None:
+        settings = crew.settings
+        self.crew = crew
+        self.application: Any = crew.application.callable
+        self.keys = EnvironKeys(settings.header_map)
+        self.table = Table(settings.threads)
+        self.deadlines = Deadlines.of(settings)
+        self.patience = Patience(settings.threads)
+        self.bodies = Bodies(settings.body_buffer_size, settings.body_buffer_total)
+        self.keeps_environ = crew.access is not None and "}e" in settings.access_log_format
+        self.crowded = False
+        self.drowsy = False
+        self.stopping = False

@@ -1,0 +1,246 @@
+"""Taking connections from the listeners, as long as there is room for them.
+
+The listeners are in the epoll of the connections, with EPOLLEXCLUSIVE: a new connection wakes one worker and not all.
+Such an entry cannot be modified, so accepting pauses by taking the listeners out and resumes by putting them back:
+
+    FULL       `worker_connections` are open and none of them is idle. What waits stays in the kernel's queue.
+    STARVED    descriptors run out; noticed before accept() or the application fails
+    STEPPING   this worker holds more than its share of the connections (the scoreboard's mean): others go first
+    CLOSED     the worker retires. The last one to leave a listener takes all that wait there first: they would be reset
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import select
+import socket
+import threading
+from enum import Enum
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from pyserve.workers.connection import Connection
+from pyserve.workers.environ import Surroundings, Templates, error_stream
+from pyserve.workers.scoreboard import CONNECTIONS
+from pyserve.workers.table import READ, Owner
+
+if TYPE_CHECKING:
+    from pyserve.workers.deck import Deck
+    from pyserve.workers.hand import Hand
+
+RESERVE = 32  # descriptors left for the application, pipes and files when accepting pauses
+
+_AT_ONCE = 16  # connections taken in a row where no other worker wants them
+_STEP_BACK = 0.005  # seconds
+_LAST_CALL = 0.3
+_QUIET = 60.0  # seconds between two lines about descriptors
+_NO_MORE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Accepting(Enum):
+    """Whether connections are taken."""
+
+    NOT_YET = "not yet"
+    OPEN = "open"
+    FULL = "full"
+    STARVED = "starved"
+    STEPPING = "stepping back"
+    CLOSED = "closed"
+
+
+class Door:
+    """One listener."""
+
+    __slots__ = ("listener", "templates")
+
+    def __init__(self, listener: socket.socket, surroundings: Surroundings) -> None:
+        self.listener = listener
+        self.templates = Templates(listener, surroundings)
+
+
+class Doors:
+    """The listeners of one worker.
+
+    listening: descriptor -> listener. state changes under the lock only; a connection is accepted under it, too, so
+    that nobody closes the listener meanwhile.
+    """
+
+    def __init__(self, deck: Deck) -> None:
+        context, settings = deck.crew.context, deck.crew.settings
+        surroundings = Surroundings(
+            settings.root_path, error_stream(context.log), settings.threads > 1, context.multiprocess
+        )
+        self._deck = deck
+        self._limit = deck.crew.connections
+        self._last_fd = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE
+        self._lock = threading.Lock()
+        self._words = context.slot.words
+        self._board = context.scoreboard if context.multiprocess else None
+        self._told = 0.0
+        self.listening = {listener.fileno(): Door(listener, surroundings) for listener in context.listeners}
+        self.state = Accepting.NOT_YET
+
+    def open(self) -> None:
+        """Begin to accept, or resume."""
+        with self._lock:
+            self._resume()
+
+    def accept(self, fd: int, hand: Hand) -> float | None:
+        """Somebody waits at a listener: take and serve him, and others, in the calling thread.
+
+        Returns how long the thread is to wait at most before it calls `step_forward`, or None.
+        """
+        deck = self._deck
+        door = self.listening[fd]
+        for _ in range(1 if self._board is not None else _AT_ONCE):
+            if len(deck.table.open) >= self._limit and not self._make_room(hand):
+                return None
+            connection = self._accept(door)
+            if connection is None:
+                return None
+            connection.ready(hand)
+        if self._board is not None and self._has_more_than_its_share():
+            with self._lock:
+                self._pause(Accepting.STEPPING)
+            return _STEP_BACK
+        return None
+
+    def _accept(self, door: Door) -> Connection | None:
+        """Take one connection; it belongs to the caller. None when nobody waits any more, or may not come in."""
+        deck = self._deck
+        with self._lock:
+            if self.state is not Accepting.OPEN:
+                return None
+            try:
+                peer, address = door.listener.accept()
+            except OSError as error:
+                if error.errno in _NO_MORE:
+                    self._starve(str(error))
+                return None
+            peer.setblocking(False)
+            if peer.fileno() >= self._last_fd:
+                self._starve(f"connection {len(deck.table.open) + 1} has number {peer.fileno()}")
+        return self._add(door, peer, address)
+
+    def _add(self, door: Door, peer: socket.socket, address: object) -> Connection:
+        deck = self._deck
+        connection = Connection(deck, peer, door.templates.make(peer, address), monotonic())
+        deck.table.open.add(connection)
+        self._words[CONNECTIONS] = len(deck.table.open)
+        return connection
+
+    def _has_more_than_its_share(self) -> bool:
+        board = self._board
+        assert board is not None
+        mean = board.mean_connections()
+        return len(self._deck.table.open) > mean + 1 + mean / 8
+
+    # Pauses
+
+    def step_forward(self) -> None:
+        """The time that others were given is over."""
+        with self._lock:
+            if self.state is Accepting.STEPPING:
+                self._resume()
+
+    def closed(self) -> None:
+        """A connection has been closed."""
+        deck = self._deck
+        self._words[CONNECTIONS] = len(deck.table.open)
+        if deck.crowded:
+            self.room()
+        if self.state is Accepting.CLOSED and not deck.table.open:
+            deck.lookout.wake()
+
+    def room(self) -> None:
+        """There is room for a connection, or one that may give way."""
+        with self._lock:
+            if self.state is Accepting.FULL:
+                self._resume()
+
+    def _make_room(self, owner: Owner) -> bool:
+        """Close the connection that has been idle for longest; pause when none is idle."""
+        table = self._deck.table
+        for last in (False, True):
+            while (fd := self._longest_idle()) is not None:
+                connection = table.claim(fd)
+                if connection is not None and connection.give_way(owner):
+                    return True
+            if not last:
+                # Somebody may close or park a connection just now, and look for the pause before it is there.
+                with self._lock:
+                    self._pause(Accepting.FULL)
+                if len(table.open) < self._limit:
+                    self.room()
+                    return True
+        return False
+
+    def _longest_idle(self) -> int | None:
+        parked = self._deck.table.parked
+        try:
+            return next((fd for fd, connection in parked.items() if connection.expendable), None)
+        except RuntimeError:  # it has changed while it was looked at
+            return next((fd for fd, connection in tuple(parked.items()) if connection.expendable), None)
+
+    def _starve(self, how: str) -> None:
+        self._pause(Accepting.STARVED)
+        now = monotonic()
+        if not self._told or now - self._told > _QUIET:
+            self._told = now
+            self._deck.crew.log.warning("Few file descriptors are left (%s): accepting pauses", how)
+
+    def look_for_descriptors(self, owner: Owner) -> None:
+        """Called now and then: resume when enough descriptors are free again."""
+        if self.state is not Accepting.STARVED:
+            return
+        try:
+            free = os.dup(next(iter(self.listening)))
+            os.close(free)
+        except OSError:
+            free = self._last_fd
+        # Some more than one are to be free, lest accepting stop again at once.
+        if free < self._last_fd - RESERVE // 4:
+            self.open()
+        elif (fd := self._longest_idle()) is not None and (connection := self._deck.table.claim(fd)) is not None:
+            connection.give_way(owner)
+
+    def _pause(self, state: Accepting) -> None:
+        if self.state is Accepting.OPEN:
+            for fd in self.listening:
+                self._deck.table.epoll.unregister(fd)
+        if self.state is not Accepting.CLOSED:
+            self.state = state
+            self._deck.crowded = state is Accepting.FULL
+
+    def _resume(self) -> None:
+        if self.state is not Accepting.CLOSED and self.state is not Accepting.OPEN:
+            self.state = Accepting.OPEN
+            self._deck.crowded = False
+            for fd in self.listening:
+                self._deck.table.epoll.register(fd, READ | select.EPOLLEXCLUSIVE)
+
+    # The end
+
+    def close(self, owner: Owner) -> None:
+        """Accept no more, and close the listeners. Never serves anybody in the calling thread."""
+        with self._lock:
+            self._pause(Accepting.CLOSED)
+        board = self._deck.crew.context.scoreboard
+        if not board.ready():
+            until = monotonic() + _LAST_CALL
+            for door in self.listening.values():
+                self._last_call(door, owner, until)
+        for door in self.listening.values():
+            door.listener.close()
+
+    def _last_call(self, door: Door, owner: Owner, until: float) -> None:
+        table = self._deck.table
+        while len(table.open) < self._limit and monotonic() < until:
+            try:
+                peer, address = door.listener.accept()
+            except OSError:
+                return
+            peer.setblocking(False)
+            table.park(self._add(door, peer, address), owner, READ)

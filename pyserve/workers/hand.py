@@ -1,0 +1,56 @@
+"""A serving thread: it waits on the epoll that all of them share, and does all the work of what wakes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyserve.workers.table import Owner
+
+if TYPE_CHECKING:
+    from pyserve.protocol.exchange import Exchange
+    from pyserve.workers.deck import Deck
+
+_EVENTS = 64  # taken in one call by a thread that shares them with nobody
+
+
+class Hand(Owner):
+    """One serving thread.
+
+    exchange: the one that the application is answering, or None. since: when it began or last got octets in or out
+    (seconds, monotonic). For the lookout, who reads both from its own thread.
+    """
+
+    __slots__ = ("_deck", "_events", "exchange", "since")
+
+    def __init__(self, deck: Deck, words: memoryview[int], threads: int) -> None:
+        super().__init__(words)
+        self._deck = deck
+        self._events = 1 if threads > 1 else _EVENTS
+        self.exchange: Exchange | None = None
+        self.since = 0.0
+
+    def work(self) -> None:
+        """Serve until the deck is stopping."""
+        deck = self._deck
+        poll = deck.table.epoll.poll
+        take = deck.table.parked.pop
+        listening = deck.doors.listening
+        most = self._events
+        pause: float | None = None
+        while not deck.stopping:
+            try:
+                events = poll(pause, most)
+                if pause is not None:
+                    pause = None
+                    deck.doors.step_forward()
+                for fd, _ in events:
+                    connection = take(fd, None)
+                    if connection is not None:
+                        connection.ready(self)
+                    elif fd in listening:
+                        pause = deck.doors.accept(fd, self)
+            except KeyboardInterrupt:
+                deck.crew.quit()  # the application has taken over the signal
+            except Exception:
+                # Nothing that happens on one connection ends the thread that serves them all.
+                deck.crew.log.exception("Unhandled exception in a serving thread")

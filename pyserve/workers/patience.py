@@ -1,0 +1,66 @@
+"""Waiting for one peer in a serving thread, where there is no other way.
+
+A generator's next block cannot be made before the last one is out, and `wsgi.input` cannot return what has not come:
+the thread that runs the application waits with it. Slow peers must not come to hold all threads of a worker like that.
+So when all of them wait, the one that has waited longest without any progress is cut off, once that is `STALLED`
+seconds.
+"""
+
+import select
+import socket
+import threading
+from math import inf
+from time import monotonic
+
+STALLED = 1.0  # seconds
+_LOOK_AGAIN = 0.1
+
+READABLE = select.POLLIN
+WRITABLE = select.POLLOUT
+
+
+class Patience:
+    """The threads of one worker that wait for their peers."""
+
+    __slots__ = ("_lock", "_since", "_threads")
+
+    def __init__(self, threads: int) -> None:
+        """threads: how many serve. With one there is nobody to make room for."""
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._since: dict[socket.socket, float] = {}
+
+    def wait(self, peer: socket.socket, event: int, until: float) -> bool:
+        """Wait for READABLE or WRITABLE; False when it does not come before `until` (monotonic).
+
+        To be cut off is an event, too: the socket is shut down then, and the next call on it tells.
+        """
+        poll = select.poll()
+        poll.register(peer, event)
+        with self._lock:
+            self._since[peer] = monotonic()
+        try:
+            while True:
+                left = until - monotonic()
+                if self._threads > 1 and len(self._since) >= self._threads:
+                    self._make_room()
+                    left = min(left, _LOOK_AGAIN)
+                if poll.poll(None if left == inf else max(0, left * 1000)):
+                    return True
+                if monotonic() >= until:
+                    return False
+        finally:
+            with self._lock:
+                del self._since[peer]
+
+    def _make_room(self) -> None:
+        """Shut down the connection that has stalled for longest."""
+        with self._lock:  # and so it still waits, and nobody closes it
+            peer = min(self._since, key=self._since.__getitem__, default=None)
+            if peer is None or monotonic() - self._since[peer] < STALLED:
+                return
+            try:
+                peer.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it is gone already, and its thread is about to learn of that
+            self._since[peer] = inf  # not to be chosen again
