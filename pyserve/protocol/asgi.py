@@ -223,7 +223,7 @@ class Lifespan:
         self._driver = driver
         self._state = state
         self._asked = False  # startup has been given to the application
-        self._answered = False  # the application has sent something: it takes part
+        self._answered = False  # the application has sent a lifespan message: it takes part
         self.phase = Phase.STARTING
         self.reason = ""
         self.error: BaseException | None = None
@@ -255,7 +255,8 @@ class Lifespan:
 
     async def send(self, message: Message) -> None:
         kind = message["type"]
-        self._answered = True
+        # An application that does not look at the scope's type answers as if to a request: it does not take part.
+        self._answered = self._answered or kind.startswith("lifespan.")
         if kind == "lifespan.startup.complete" and self.phase is Phase.STARTING:
             self._move(Phase.STARTED)
         elif kind == "lifespan.shutdown.complete" and self.phase is Phase.STARTED:
