@@ -1,5 +1,7 @@
 """Clients besides httpx: curl, and octets on a socket."""
 
+import random
+import select
 import socket
 import subprocess
 from dataclasses import dataclass
@@ -19,8 +21,9 @@ class Answer:
     trace: str
 
 
-def curl(server: Server, path: str, *options: str, unix: bool = False) -> Answer:
-    """Run curl; its exit code is the test's to judge."""
+def curl(server: Server, path: str, *options: str, unix: bool = False, then: tuple[str, ...] = ()) -> Answer:
+    """Run curl; its exit code is the test's to judge. then: paths that are asked for afterwards, whose content is not
+    kept."""
     content, heads = server.directory / "curl-content", server.directory / "curl-heads"
     for file in (content, heads):
         file.write_bytes(b"")
@@ -28,13 +31,14 @@ def curl(server: Server, path: str, *options: str, unix: bool = False) -> Answer
     way = ("--unix-socket", str(server.socket)) if unix else ()
     fixed = ("--silent", "--show-error", "--verbose", "--max-time", f"{PATIENCE:g}", "--noproxy", "*", *way)
     files = ("--output", str(content), "--dump-header", str(heads), "--write-out", facts)
+    more = [word for other in then for word in ("--output", "/dev/null", server.url + other)]
     done = subprocess.run(
-        ["curl", *fixed, *files, *options, server.url + path], capture_output=True, check=False, env={}
+        ["curl", *fixed, *files, *options, server.url + path, *more], capture_output=True, check=False, env={}
     )
     return Answer(
         done.returncode,
         content.read_bytes(),
-        heads.read_text("latin-1"),
+        heads.read_bytes().decode("latin-1"),
         done.stdout.decode(),
         done.stderr.decode("utf-8", "replace"),
     )
@@ -60,6 +64,19 @@ def receive_until(connection: socket.socket, end: bytes, received: bytes = b"") 
     return received
 
 
+def send_until_answered(connection: socket.socket, block: bytes) -> None:
+    """Send `block` again and again until something comes back, at most 100 MB."""
+    for _ in range(100_000_000 // len(block)):
+        rest = memoryview(block)
+        while rest:
+            readable, writable, _ = select.select([connection], [connection], [], PATIENCE)
+            if readable:
+                return
+            assert writable, "neither read nor answered"
+            rest = rest[connection.send(rest, socket.MSG_DONTWAIT) :]
+    raise AssertionError("no answer")
+
+
 def ask(server: Server, text: str, *, unix: bool = False) -> bytes:
     """Send a request on a connection of its own; everything that is answered."""
     with server.connect(unix=unix) as connection:
@@ -69,8 +86,6 @@ def ask(server: Server, text: str, *, unix: bool = False) -> bytes:
 
 def write_random(path: Path, size: int) -> bytes:
     """Fill a file with `size` octets that look like nothing, and return them."""
-    import random
-
     data = random.Random(size).randbytes(size)
     path.write_bytes(data)
     return data

@@ -1,7 +1,6 @@
 """One plain application for each interface, over every worker class, parser and kind of socket."""
 
 import hashlib
-import json
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from tests.integration.clients import ask, receive_all, receive_until, send, write_random
+from tests.integration.clients import ask, receive_all, receive_until, send, send_until_answered, write_random
 from tests.integration.points import ASGI, WSGI, Point
 from tests.integration.server import Server, running, wait_for
 
@@ -175,14 +174,15 @@ def test_100_continue(server: Server, unix: bool) -> None:
         send(connection, "12345")
         answer = receive_until(connection, b"}")
     assert answer.startswith(b"HTTP/1.1 200 ")
-    assert json.loads(answer.partition(b"\r\n\r\n")[2])["length"] == 5
+    assert b'"length": 5,' in answer
 
 
 def test_an_answer_before_the_upload_ends_is_not_lost(server: Server, unix: bool) -> None:
-    """The connection cannot be used again, but closing it must not reset what the client has not read."""
+    """The connection cannot be used again, but closing it must not reset what the client has not read. A sync worker
+    calls the application once more than it buffers has come."""
     with server.connect(unix=unix) as connection:
-        send(connection, "POST /nowhere HTTP/1.1\nHost: a\nContent-Length: 10000000\n\n")
-        connection.sendall(b"x" * 200_000)
+        send(connection, "POST /nowhere HTTP/1.1\nHost: a\nContent-Length: 100000000\n\n")
+        send_until_answered(connection, b"x" * 65536)
         answer = receive_until(connection, b"not found")
     assert answer.startswith(b"HTTP/1.1 404 ")
 
