@@ -74,6 +74,11 @@ def memory_kib(pid: int, field: str) -> int:
     return total
 
 
+def descriptors(pid: int) -> int:
+    """Open file descriptors of the process tree."""
+    return sum(len(list(Path(f"/proc/{process}/fd").iterdir())) for process in tree(pid))
+
+
 def forget_peak(pid: int) -> None:
     """Let VmHWM of the process tree begin anew (proc(5), clear_refs)."""
     for process in tree(pid):

@@ -82,6 +82,8 @@ def idle(worker: str, count: int) -> Finding:
             before = measure.memory_kib(run.pid, "VmRSS")
             open_idle(run, possible, keep)
             added = measure.memory_kib(run.pid, "VmRSS") - before
+            if measure.descriptors(run.pid) < possible:
+                raise RuntimeError("the server has closed idle connections that it was to keep")
     note = f"{possible} connections" + ("" if possible == count else f" (descriptor limit {limit})")
     return Finding("idle connection", worker, round(added / possible, 2), IDLE_GOALS[worker], "KiB", note)
 
