@@ -161,7 +161,10 @@ class Input:
 
 
 class FileWrapper:
-    """`wsgi.file_wrapper`: sent by sendfile where the file is a plain one, else in blocks (PEP 3333)."""
+    """`wsgi.file_wrapper`: sent by sendfile where the file is a plain one, else in blocks (PEP 3333).
+
+    It is its own iterator, as wsgiref's is: what wraps `iter()` of it, such as werkzeug's ranges, finds `close` there.
+    """
 
     def __init__(self, filelike: Any, block_size: int = 65536) -> None:
         self.filelike = filelike
@@ -170,7 +173,13 @@ class FileWrapper:
             self.close = filelike.close
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(lambda: self.filelike.read(self.block_size), b"")
+        return self
+
+    def __next__(self) -> bytes:
+        block: bytes = self.filelike.read(self.block_size)
+        if not block:
+            raise StopIteration
+        return block
 
 
 # Status text -> (code, reason); applications use few.
