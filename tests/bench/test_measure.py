@@ -56,7 +56,7 @@ def test_a_tree_has_its_children_and_their_processor_time() -> None:
         found = tree(child.pid)
         assert found[0] == child.pid
         assert len(found) == 2
-        assert cpu_seconds(child.pid) >= 0.2
+        assert cpu_seconds(child.pid) >= 0.15  # user and system time are each cut to whole ticks
         assert memory_kib(child.pid, "VmRSS") > memory_kib(found[1], "VmRSS")
         child.communicate()
 
