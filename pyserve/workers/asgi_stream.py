@@ -35,6 +35,10 @@ class AsgiStream(Stream):
 
     def begin(self, exchange: Exchange) -> None:
         registry = self.registry
+        if registry.refuses_underscores and any(b"_" in name for name in exchange.index):
+            exchange.fail(400, "underscore in a field name (header_map refuse)")
+            self.flush()
+            return
         if sys.version_info >= (3, 12):
             task = asyncio.Task(self._answer(exchange), loop=registry.loop, eager_start=True)
             if not task.done():

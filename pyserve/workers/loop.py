@@ -44,22 +44,22 @@ def new_loop(kind: str) -> asyncio.AbstractEventLoop:
 
 
 class AsyncWorker:
-    """Serves until it is told to stop."""
+    """Serves until it is told to stop. loop: the event loop, made but not yet running."""
 
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
         self._log = crew.log
         self._settings = crew.settings
         self._slot = crew.context.slot
-        self._loop = new_loop(crew.settings.loop)
+        self.loop = new_loop(crew.settings.loop)
         self._changed = asyncio.Event()  # the crew's phase, a connection's end or a task's
-        self._registry = Registry(self._loop, crew, self._changed.set)
+        self._registry = Registry(self.loop, crew, self._changed.set)
         self._lifespan: LifespanRunner | None = None
         self._stop_pool: Callable[[], None] | None = None
 
     def run(self) -> int:
         """Serve; return the exit code of the process."""
-        loop = self._loop
+        loop = self.loop
         asyncio.set_event_loop(loop)
         loop.set_exception_handler(self._report)
         watcher = Watcher(self._slot, self._registry.busy_with)
@@ -75,10 +75,10 @@ class AsyncWorker:
 
     def _complete(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """Run the loop until the coroutine has ended, whatever the application's own tasks and callbacks raise."""
-        task = self._loop.create_task(coroutine)
+        task = self.loop.create_task(coroutine)
         while True:
             try:
-                return self._loop.run_until_complete(task)
+                return self.loop.run_until_complete(task)
             except (SystemExit, KeyboardInterrupt) as error:
                 if task.done():
                     raise
@@ -88,7 +88,7 @@ class AsyncWorker:
         """From startup to shutdown; return the exit code."""
         crew = self._crew
         crew.handle_signals(self._wake)
-        self._loop.add_reader(crew.context.master_fd, self._master_died)
+        self.loop.add_reader(crew.context.master_fd, self._master_died)
         self._tick()
         try:
             await self._start_lifespan()
@@ -122,9 +122,9 @@ class AsyncWorker:
         if mode == "off" or self._crew.application.interface != "asgi":
             return
         self._lifespan = LifespanRunner(self._crew.application.callable, mode, self._log)
-        starting = self._loop.create_task(self._lifespan.start())
+        starting = self.loop.create_task(self._lifespan.start())
         while not starting.done():
-            changed = self._loop.create_task(self._change())
+            changed = self.loop.create_task(self._change())
             await asyncio.wait((starting, changed), return_when=asyncio.FIRST_COMPLETED)
             changed.cancel()
             if self._crew.phase is not Phase.RUNNING:
@@ -181,7 +181,7 @@ class AsyncWorker:
     def _last_accepts(self, acceptor: Acceptor, until: float) -> None:
         """Stop accepting once nobody waits: where no other worker has the listener, whoever waits would be reset."""
         if acceptor.waiting() and monotonic() < until:
-            self._loop.call_later(0.01, self._last_accepts, acceptor, until)
+            self.loop.call_later(0.01, self._last_accepts, acceptor, until)
         else:
             acceptor.close()
             self._changed.set()
@@ -214,18 +214,18 @@ class AsyncWorker:
             task.cancel()
         if rest:
             await asyncio.wait(rest, timeout=_QUICK)
-        await self._loop.shutdown_asyncgens()
+        await self.loop.shutdown_asyncgens()
         if self._stop_pool is not None:
             self._stop_pool()
 
     def _master_died(self) -> None:
-        self._loop.remove_reader(self._crew.context.master_fd)
+        self.loop.remove_reader(self._crew.context.master_fd)
         self._crew.master_died()
 
     def _wake(self) -> None:
         """The crew's phase has changed; called from any thread or signal handler."""
         try:
-            self._loop.call_soon_threadsafe(self._changed.set)
+            self.loop.call_soon_threadsafe(self._changed.set)
         except RuntimeError:
             pass  # the loop is closed: nobody is left to be woken
 
@@ -235,12 +235,12 @@ class AsyncWorker:
         """Once a second, just after the second has changed: the heartbeat and the Date field."""
         self._slot.heartbeat = monotonic_ns()
         self._crew.tick(time())
-        self._loop.call_later(1.001 - time() % 1, self._tick)
+        self.loop.call_later(1.001 - time() % 1, self._tick)
 
     def _scan(self) -> None:
         registry = self._registry
         registry.check(monotonic())
-        self._loop.call_later(registry.deadlines.step, self._scan)
+        self.loop.call_later(registry.deadlines.step, self._scan)
 
     async def _change(self, until: float | None = None) -> None:
         """Wait until something has ended or the phase has changed, at most until a time of the monotonic clock."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import heapq
 import os
 import socket
@@ -55,9 +56,12 @@ class Registry:
     def __init__(self, loop: asyncio.AbstractEventLoop, crew: Crew, changed: Callable[[], None]) -> None:
         """changed: called when a connection or a task has ended."""
         self.loop = loop
+        # What the loop is asked to call from within a request's task would else run in that request's context.
+        self.context = contextvars.copy_context()
         self.crew = crew
         self.config = crew.config
         self.deadlines = Deadlines.of(crew.settings)
+        self.refuses_underscores = crew.settings.header_map == "refuse"
         self.grace = crew.settings.disconnect_grace
         self.root_path = crew.settings.root_path
         self.application: Any = crew.application.callable
@@ -182,17 +186,19 @@ class Registry:
 
 
 def _is_silent(exchange: Exchange, error: BaseException) -> bool:
-    """Tell whether an exception only says that the peer has gone, in whatever an application wraps it."""
-    if not (exchange.gone or exchange.peer_done):
+    """Tell whether an exception only says that the peer has gone, in whatever the application wraps it."""
+    return (exchange.gone or exchange.peer_done) and _comes_of_leaving(error, set())
+
+
+def _comes_of_leaving(error: BaseException | None, seen: set[int]) -> bool:
+    if error is None or id(error) in seen:
         return False
-    if isinstance(error, BaseExceptionGroup):
-        return all(_is_silent(exchange, inner) for inner in error.exceptions)
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, Disconnected | asyncio.CancelledError):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
+    seen.add(id(error))
+    if isinstance(error, Disconnected | asyncio.CancelledError):
+        return True
+    if isinstance(error, BaseExceptionGroup) and all(_comes_of_leaving(inner, seen) for inner in error.exceptions):
+        return True
+    return _comes_of_leaving(error.__cause__ or error.__context__, seen)
 
 
 def _touched(candidate: tuple[float, Stream]) -> float:

@@ -16,6 +16,7 @@ The rules:
 import asyncio
 import socket
 import struct
+from collections.abc import Awaitable
 from time import monotonic
 
 from pyserve.protocol.exchange import Data, Exchange, FileSpan, Sending
@@ -47,7 +48,7 @@ class Stream(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_arrivals", "_discarded", "_paused", "_peer_done", "_reading", "_room", "_spans", "began", "door", "exchange",
+        "_arrivals", "_discarded", "_paused", "_peer_done", "_reading", "_room", "_spans", "_turn", "began", "door", "exchange",
         "phase", "progress", "progressed", "registry", "remote", "touched", "transport", "wire", "written",
     )  # fmt: skip
 
@@ -62,6 +63,7 @@ class Stream(asyncio.Protocol):
         self.remote = ""
         self.touched = self.began = 0.0
         self.written = 0
+        self._turn = HIGH_WATER
         self.progress = -1
         self.progressed = 0.0
         self._paused = False  # the transport holds more than its high-water mark
@@ -167,8 +169,12 @@ class Stream(asyncio.Protocol):
                 self.wire.out = []
                 self.write_pieces(out)
         exchange = self.exchange
-        if exchange is not None and exchange.sending is _DONE:
-            self._finish(exchange)
+        if exchange is not None:
+            if exchange.sending is _DONE:
+                self._finish(exchange)
+            elif self.transport.is_closing():
+                # A write has failed; `connection_lost` will tell, but an application that never waits must know now.
+                exchange.gone = True
 
     def write_pieces(self, out: list[Data]) -> None:
         """Hand any data to the transport, or to the queue behind a file that is on its way."""
@@ -208,10 +214,25 @@ class Stream(asyncio.Protocol):
         self.transport.set_write_buffer_limits(octets, octets // 4)
         return self._paused
 
-    def writable(self) -> asyncio.Future[None] | None:
-        """None while the transport takes more, else something to await until it does."""
-        if not (self._paused or self._spans is not None) or self.phase is not _SERVING:
-            return None
+    def writable(self) -> Awaitable[None] | None:
+        """None while the transport takes more, else something to await until it does.
+
+        A response to a fast reader may never meet a full buffer: after each `HIGH_WATER` octets others have their turn.
+        """
+        if not self.full:
+            if self.written < self._turn:
+                return None
+            self._turn = self.written + HIGH_WATER
+            return asyncio.sleep(0)
+        return self.room()
+
+    @property
+    def full(self) -> bool:
+        """Whether what was handed out has not gone far enough for more."""
+        return (self._paused or self._spans is not None) and self.phase is _SERVING
+
+    def room(self) -> asyncio.Future[None]:
+        """Something to await until the transport may take more."""
         if self._room is None:
             self._room = Waiters(self.registry.loop)
         return self._room.wait()
@@ -229,7 +250,7 @@ class Stream(asyncio.Protocol):
         if wire.persistence is _CLOSE:
             self.close()
         elif wire.pending or self._peer_done:
-            self.registry.loop.call_soon(self._next)
+            self.registry.loop.call_soon(self._next, context=self.registry.context)
         elif not self._reading:
             self._regulate()
 

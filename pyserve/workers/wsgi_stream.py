@@ -12,6 +12,7 @@ meets only errors.
 
 import asyncio
 import threading
+from contextvars import copy_context
 from enum import Enum
 from time import monotonic
 from typing import Any
@@ -87,7 +88,8 @@ class Call:
         stream = self._stream
         error: BaseException | None = None
         try:
-            serve(stream.registry.application, self.environ, self.exchange, self)
+            # The thread's own context would carry variables from one request to the next.
+            copy_context().run(serve, stream.registry.application, self.environ, self.exchange, self)
         except BaseException as raised:
             error = raised  # whatever the application lets through, it ends its own request and nothing else
         try:
@@ -222,11 +224,10 @@ class WsgiStream(Stream):
         """Write what the application sends."""
         size = sum(map(len, out))
         self.write_pieces(out)
-        room = self.writable()
-        if room is None:
-            self._took(call, size)
+        if self.full:
+            self.room().add_done_callback(lambda _: self._took(call, size))
         else:
-            room.add_done_callback(lambda _: self._took(call, size))
+            self._took(call, size)
 
     def _took(self, call: Call, size: int) -> None:
         call.taken += size
