@@ -81,7 +81,7 @@ def _muster(context: WorkerContext) -> Crew:
 def _serve(crew: Crew) -> int:
     """Run the class of worker that suits the application; only that one's modules are loaded."""
     worker_class = choose_worker_class(crew.settings, crew.application)
-    if crew.context.index == 0:
+    if crew.context.age == 1:
         for warning in ineffective(crew.settings, worker_class, crew.application.interface):
             crew.log.warning("%s", warning)
     _spare_the_collector()
