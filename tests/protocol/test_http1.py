@@ -320,6 +320,19 @@ def test_much_unread_content_in_chunks_ends_the_connection() -> None:
     assert wire.error is None  # the peer has done no wrong
 
 
+@both_parsers
+@pytest.mark.parametrize("head", [CHUNKED, post(b"Content-Length: 40000")], ids=["chunks", "length"])
+def test_each_unread_content_has_the_whole_limit(parse: Parser, head: bytes) -> None:
+    wire = open_wire(parse)
+    for _ in range(4):
+        exchange = wire.receive(head)
+        assert exchange is not None
+        answer(exchange)
+        chunked = head is CHUNKED
+        wire.receive(b"9c40\r\n" * chunked + b"a" * 40000 + b"\r\n0\r\n\r\n" * chunked)
+        assert not wire.closing
+
+
 def test_content_may_be_read_after_the_response_has_begun() -> None:
     wire, exchange = begin(post(b"Content-Length: 100000"))
     exchange.send_head(200, None, [])

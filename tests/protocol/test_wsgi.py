@@ -1,5 +1,6 @@
 """WSGI (PEP 3333), with a driver whose waiting is a list of what comes next."""
 
+import gc
 import io
 import itertools
 import sys
@@ -532,20 +533,31 @@ def test_exc_info_is_raised_when_the_head_has_left() -> None:
 
 
 def test_exc_info_makes_no_cycle() -> None:
+    """PEP 3333: the frame of start_response must not keep the traceback that holds it."""
+
     class Mine(Exception):
         pass
 
-    def application(environ: Any, start_response: Start) -> list[bytes]:
+    remembered: list[weakref.ref[Mine]] = []
+
+    def application(environ: Any, start_response: Start) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"a"
         try:
             raise Mine
-        except Mine:
+        except Mine as error:
+            remembered.append(weakref.ref(error))
             start_response("500 Oops", [], sys.exc_info())
-            remembered.append(weakref.ref(sys.exc_info()[1]))  # type: ignore[type-var]
-        return [b""]
 
-    remembered: list[Any] = []
-    Peer().serve(application)
-    assert remembered[0]() is None
+    gc.disable()
+    try:
+        try:
+            Peer().serve(application)
+        except Mine:
+            pass
+        assert remembered[0]() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("result", [["a"], [bytearray(b"a")], "abc", b"abc", [None], [b"a", "b"], iter(["a"]), [5]])
