@@ -55,9 +55,12 @@ class SpanQueue:
         """Queue data, and begin to send if that has not begun."""
         self._pieces.extend(pieces)
         if self._task is None:
-            self._task = self._loop.create_task(self._run())
-            # Not in the coroutine itself: cancelled before its first step it would never enter its `try`.
-            self._task.add_done_callback(self._done)
+            self._begin()
+
+    def _begin(self) -> None:
+        self._task = self._loop.create_task(self._run())
+        # Not in the coroutine itself: cancelled before its first step it would never enter its `try`.
+        self._task.add_done_callback(self._done)
 
     def resume(self) -> None:
         """The transport's buffer has fallen to what `Outlet.limit` has set."""
@@ -68,18 +71,24 @@ class SpanQueue:
         """Send no more: the connection is lost."""
         if self._task is not None:
             self._task.cancel()
+        self._drop()
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _drop(self) -> None:
         for piece in self._pieces:
             if isinstance(piece, FileSpan):
                 piece.close()
         self._pieces.clear()
-        if task.cancelled():
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is None:
+            if self._pieces:  # of the next response, come between the task's last step and this
+                self._begin()
+            else:
+                self._outlet.sent()
             return
-        if task.exception() is not None:
+        self._drop()
+        if not task.cancelled():
             self._outlet.reset()
-        else:
-            self._outlet.sent()
 
     async def _run(self) -> None:
         while self._pieces:

@@ -122,6 +122,13 @@ def test_a_file(client: httpx.Client, server: Server) -> None:
     assert client.get("/").content == b"hello\n"
 
 
+def test_files_one_after_the_other(client: httpx.Client, server: Server) -> None:
+    """The next request may come while the server still puts the last file away."""
+    payload = (server.directory / "payload").read_bytes()
+    for _ in range(20):
+        assert client.get("/file").content == payload
+
+
 def test_a_block_leaves_without_delay(client: httpx.Client, server: Server, unix: bool) -> None:
     """The application sends the second block only after the first one was received."""
     name = f"step-{unix}"
