@@ -73,7 +73,8 @@ def _act(resolved: Resolved, source: Source) -> int:
     _check_directory()
     if settings.check_config:
         return _check(settings)
-    # Settings without effect are named by the first worker, which knows the application. Not at the top: --help and --check-config need no master.
+    # Settings without effect are named by the first worker, which knows the application.
+    # The import is not at the top as --help and --check-config need no master.
     serve: Callable[[Settings], int] = importlib.import_module("pyserve.server.arbiter").serve
     return serve(settings)
 
