@@ -77,6 +77,7 @@ def serve_connections(context: WorkerContext, retire: bool = False) -> int:
 
 def worker(context: WorkerContext) -> int:
     mode, *rest = (HERE / "MODE").read_text().split()
+    context.log.info("worker does %s", mode)
     match mode:
         case "serve":
             return serve_connections(context)

@@ -90,8 +90,8 @@ class Server:
         return wait_for(enough, f"{times} x {pattern!r} in\n{self.log()}")[-1]
 
     def booted(self, times: int) -> list[int]:
-        """Wait for so many workers in all to have been booted; their pids in order."""
-        self.said(r"Booting worker with pid: \d+", times)
+        """Wait for so many workers in all to have been booted, and to have read their mode; their pids in order."""
+        self.said(r"worker does", times)
         return [int(match[1]) for match in self.lines(r"Booting worker with pid: (\d+)")]
 
     def port(self) -> int:
