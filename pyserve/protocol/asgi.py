@@ -24,6 +24,7 @@ _EXTENSIONS: dict[str, dict[str, Any]] = {
 }
 
 
+_DONE = Sending.DONE
 _VERSIONS = {"version": "3.0", "spec_version": "2.5"}
 
 
@@ -111,7 +112,7 @@ class Call:
         if exchange.expects:
             exchange.send_continue()
             self._driver.flush()
-        while not (exchange.gone or exchange.sending is Sending.DONE):
+        while not (exchange.gone or exchange.sending is _DONE):
             if not self._delivered and (exchange.body or exchange.receiving is Receiving.DONE):
                 body = exchange.take()
                 more = exchange.receiving is Receiving.BODY
@@ -151,9 +152,10 @@ class Call:
         else:
             await self._send_extension(kind, message)
         driver.flush()
-        writable = driver.writable()
-        if writable is not None:
-            await writable
+        if exchange.sending is not _DONE:  # after a response nothing waits for room
+            writable = driver.writable()
+            if writable is not None:
+                await writable
 
     async def _send_extension(self, kind: str, message: Message) -> None:
         exchange = self._exchange
