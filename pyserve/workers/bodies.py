@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from pyserve.workers.channel import Channel
+
+class Holder(Protocol):
+    """A connection. held: octets that are counted for it, 0 at first."""
+
+    held: int
 
 
 class Bodies:
@@ -21,14 +24,14 @@ class Bodies:
         self._held = 0
         self._lock = threading.Lock()
 
-    def hold(self, connection: Channel, octets: int) -> bool:
+    def hold(self, connection: Holder, octets: int) -> bool:
         """Note that a connection's body holds so many octets now; False when that is too much to go on waiting."""
         with self._lock:
             self._held += octets - connection.held
             connection.held = octets
             return octets <= self._each and self._held <= self._total
 
-    def release(self, connection: Channel) -> None:
+    def release(self, connection: Holder) -> None:
         """The request starts, or will never."""
         if connection.held:
             self.hold(connection, 0)

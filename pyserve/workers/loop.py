@@ -154,7 +154,7 @@ class AsyncWorker:
 
         registry = self._registry
         settings = self._settings
-        hall = Hall.of(settings)
+        hall = Hall(settings)
         self._stop_pool = hall.pool.stop
         multiprocess = self._crew.context.multiprocess
         surroundings = Surroundings(settings.root_path, error_stream(self._log), hall.pool.size > 1, multiprocess)

@@ -14,14 +14,13 @@ The rules:
 """
 
 import asyncio
-import socket
-import struct
 from collections.abc import Awaitable
 from time import monotonic
 
 from pyserve.protocol.exchange import Data, Exchange, FileSpan, Sending
 from pyserve.protocol.http1 import Awaiting, Http1Wire, Persistence
 from pyserve.workers.deadlines import Phase
+from pyserve.workers.parting import forget, shut_down
 from pyserve.workers.registry import Door, Registry
 from pyserve.workers.spans import SpanQueue
 from pyserve.workers.waiters import Waiters
@@ -31,7 +30,6 @@ LINGER_OCTETS = 1024 * 1024  # thrown away after the half-close
 
 _DONE = Sending.DONE
 _CLOSE = Persistence.CLOSE
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER without time: close() sends RST
 
 
 _SERVING = Phase.SERVING
@@ -48,8 +46,9 @@ class Stream(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_arrivals", "_discarded", "_paused", "_peer_done", "_reading", "_room", "_spans", "_turn", "began", "door", "exchange",
-        "phase", "progress", "progressed", "registry", "remote", "touched", "transport", "wire", "written",
+        "_arrivals", "_discarded", "_paused", "_peer_done", "_reading", "_room", "_spans", "_turn",
+        "began", "door", "exchange", "phase", "progress", "progressed", "registry", "remote", "touched", "transport",
+        "wire", "written",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -125,7 +124,7 @@ class Stream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is None and self.phase is not Phase.CLOSED:
-            _shut_down(self.transport)
+            shut_down(self.transport)
         self.phase = Phase.CLOSED
         if self._spans is not None:
             self._spans.stop()
@@ -370,9 +369,7 @@ class Stream(asyncio.Protocol):
         """Break the connection off, so that the peer cannot take it for a regular end."""
         if self.phase is not Phase.CLOSED:
             self.phase = Phase.CLOSED
-            connection = self.transport.get_extra_info("socket")
-            if connection.family != socket.AF_UNIX:
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            forget(self.transport)
             self.transport.abort()
 
     @property
@@ -392,15 +389,3 @@ class Stream(asyncio.Protocol):
         """The deadline of what the wire awaits has passed."""
         self.wire.expire()
         self._fed(0, self.touched)
-
-
-def _shut_down(transport: asyncio.Transport) -> None:
-    """End the connection for all who hold its descriptor: the application's child processes may be among them."""
-    connection = transport.get_extra_info("socket")
-    holder = socket.socket(connection.family, connection.type, connection.proto, connection.fileno())
-    try:
-        holder.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # the peer was faster
-    finally:
-        holder.detach()

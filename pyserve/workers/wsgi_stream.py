@@ -21,6 +21,7 @@ from pyserve.protocol.errors import Disconnected, ProtocolError
 from pyserve.protocol.exchange import Data, Exchange, FileSpan, Receiving
 from pyserve.protocol.wsgi import Environ, EnvironKeys, make_environ, serve
 from pyserve.settings import Settings
+from pyserve.workers.bodies import Bodies
 from pyserve.workers.deadlines import Phase
 from pyserve.workers.environ import Templates
 from pyserve.workers.pool import Pool, default_size
@@ -41,24 +42,12 @@ _THREAD = Owner.THREAD
 
 
 class Hall:
-    """What the WSGI requests of one worker share.
+    """What the WSGI requests of one worker share: threads, environ keys, and the memory for content that arrives."""
 
-    buffer: octets of a request's content that are gathered before its thread starts. total: of all requests together;
-    past it requests start with what they have, and read on when their thread asks. gathered: of that total, in use.
-    """
-
-    def __init__(self, pool: Pool, keys: EnvironKeys, buffer: int, total: int) -> None:
-        self.pool = pool
-        self.keys = keys
-        self.buffer = buffer
-        self.total = total
-        self.gathered = 0
-
-    @classmethod
-    def of(cls, settings: Settings) -> "Hall":
-        """As the settings ask."""
-        pool = Pool(settings.threads if settings.threads > 1 else default_size())
-        return cls(pool, EnvironKeys(settings.header_map), settings.body_buffer_size, settings.body_buffer_total)
+    def __init__(self, settings: Settings) -> None:
+        self.pool = Pool(settings.threads if settings.threads > 1 else default_size())
+        self.keys = EnvironKeys(settings.header_map)
+        self.bodies = Bodies(settings.body_buffer_size, settings.body_buffer_total)
 
 
 class Call:
@@ -68,14 +57,13 @@ class Call:
     counted by the loop.
     """
 
-    __slots__ = ("_stream", "_turn", "environ", "exchange", "gathered", "handed", "taken")
+    __slots__ = ("_stream", "_turn", "environ", "exchange", "handed", "taken")
 
     def __init__(self, stream: "WsgiStream", exchange: Exchange, environ: Environ) -> None:
         self._stream = stream
         self._turn = threading.Event()
         self.exchange = exchange
         self.environ = environ
-        self.gathered = exchange.buffered
         self.handed = 0
         self.taken = 0
 
@@ -137,16 +125,19 @@ class Call:
 class WsgiStream(Stream):
     """The driver of one connection to a WSGI application.
 
-    environ: that of the exchange in progress, for the access log.
+    environ: that of the exchange in progress, for the access log. held: see `Bodies`.
     """
 
-    __slots__ = ("_asked", "_call", "_hall", "_held", "_held_octets", "_owner", "_template", "_templates", "environ")
+    __slots__ = (
+        "_asked", "_call", "_hall", "_held", "_held_octets", "_owner", "_template", "_templates", "environ", "held",
+    )  # fmt: skip
 
     _template: Environ
 
     def __init__(self, registry: Registry, door: Door, hall: Hall, templates: Templates) -> None:
         super().__init__(registry, door)
         self.environ: Environ | None = None
+        self.held = 0
         self._hall = hall
         self._templates = templates
         self._owner = _LOOP
@@ -185,6 +176,8 @@ class WsgiStream(Stream):
             self.exchange.gone = True
         if self._call is not None:
             self._call.wake()
+        else:
+            self._hall.bodies.release(self)
 
     # From the head to the thread
 
@@ -195,28 +188,24 @@ class WsgiStream(Stream):
         self._gather(exchange)
 
     def _gather(self, exchange: Exchange) -> None:
-        """Start the thread once the content is here, or as much of it as is waited for."""
-        hall = self._hall
-        octets = exchange.buffered
-        if exchange.receiving is Receiving.DONE or octets > hall.buffer or hall.gathered + octets > hall.total:
+        """Start the thread once the content is here, or as much of it as may be held."""
+        if not self._hall.bodies.hold(self, exchange.buffered) or exchange.receiving is Receiving.DONE:
             self._start(exchange)
         else:
             self._regulate()
 
     def _start(self, exchange: Exchange) -> None:
         registry = self.registry
-        hall = self._hall
         try:
-            self.environ = make_environ(exchange, self._template, hall.keys)
+            self.environ = make_environ(exchange, self._template, self._hall.keys)
         except ProtocolError as error:
             exchange.fail(error.status, error.text)
             self.flush()
             return
         self._call = call = Call(self, exchange, self.environ)
         self._owner = _THREAD
-        hall.gathered += call.gathered
         registry.tasks[exchange] = registry.loop.create_future()
-        hall.pool.submit(call.run)
+        self._hall.pool.submit(call.run)
 
     # What the thread tells, in the loop
 
@@ -243,7 +232,7 @@ class WsgiStream(Stream):
         exchange = call.exchange
         self._call = None
         self._hall.pool.done()
-        self._hall.gathered -= call.gathered
+        self._hall.bodies.release(self)
         if error is not None:
             self.registry.failed(exchange, error)
             if self.exchange is exchange and not exchange.gone:
@@ -287,6 +276,8 @@ class WsgiStream(Stream):
         super()._finish(exchange)
         if call is not None:
             self._give_back(call)
+        else:
+            self._hall.bodies.release(self)
 
     def _give_back(self, call: Call) -> None:
         self._asked = -1

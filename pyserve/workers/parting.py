@@ -1,0 +1,31 @@
+"""What asyncio's transports leave out at the end of a connection.
+
+Their `close` and `abort` only close the descriptor. The application's child processes may hold it, too, and then the
+peer would be told nothing.
+"""
+
+import asyncio
+import socket
+import struct
+
+_WITHOUT_TIME = struct.pack("ii", 1, 0)
+
+
+def shut_down(transport: asyncio.Transport) -> None:
+    """End the connection for all who hold its descriptor."""
+    connection = transport.get_extra_info("socket")
+    # The object that uvloop gives has no shutdown().
+    holder = socket.socket(connection.family, connection.type, connection.proto, connection.fileno())
+    try:
+        holder.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # the peer was faster
+    finally:
+        holder.detach()
+
+
+def forget(transport: asyncio.Transport) -> None:
+    """Let the close that follows send RST, which no peer can take for a regular end; a unix socket has none."""
+    connection = transport.get_extra_info("socket")
+    if connection.family != socket.AF_UNIX:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _WITHOUT_TIME)

@@ -1,0 +1,333 @@
+"""One connection of the async worker: octets, ends and deadlines, over real sockets."""
+
+import asyncio
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from pyserve.workers.scoreboard import TIMEOUTS_BODY, TIMEOUTS_HEADER, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
+from tests.workers.serving import LOOPS, Client, eventually, request, serving
+
+OK: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+BODY: dict[str, Any] = {"type": "http.response.body", "body": b"ok"}
+
+
+@pytest.fixture(params=LOOPS)
+def loop(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    await send(OK)
+    await send(BODY)
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        body += message["body"]
+        if not message["more_body"]:
+            break
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+# Heads and ends
+
+
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+def test_a_request_octet_by_octet(loop: str, http: str) -> None:
+    with serving(echo, loop=loop, http=http, lifespan="off") as served:
+        client = served.connect()
+        client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for octet in request(method="POST", body=b"abc"):
+            client.send(bytes([octet]))
+        assert client.response()[1] == b"abc"
+        assert client.get()[1] == b""
+
+
+@pytest.mark.parametrize(
+    ("octets", "status"),
+    [
+        (b"GET /\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\n\r\n", b"414"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000001\r\n\r\n", b"413"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", b"400"),
+    ],
+)
+def test_a_refused_request(loop: str, octets: bytes, status: bytes) -> None:
+    with serving(echo, loop=loop, lifespan="off", limit_request_body=10_000_000) as served:
+        client = served.connect()
+        client.send(octets)
+        response = client.rest()
+        assert response.startswith(b"HTTP/1.1 " + status)
+        assert b"Connection: close\r\n" in response
+        assert "Invalid request from 127.0.0.1" in served.log
+        client.socket.close()
+        eventually(lambda: served.slot.connections == 0)
+
+
+def test_the_answer_to_a_refused_upload_is_not_lost_to_a_reset(loop: str) -> None:
+    with serving(hello, loop=loop, lifespan="off", limit_request_body=1000) as served:
+        client = served.connect()
+        client.send(request("/", "Content-Length: 500000", method="POST") + b"x" * 400_000)
+        assert client.rest().startswith(b"HTTP/1.1 413 ")
+
+
+def test_an_upload_without_end_after_the_half_close_is_cut_off(loop: str) -> None:
+    with serving(hello, loop=loop, lifespan="off", limit_request_body=1000) as served:
+        client = served.connect()
+        client.send(request("/", "Content-Length: 500000000", method="POST"))
+        with pytest.raises(OSError):
+            client.send(b"x" * 400_000_000)
+        eventually(lambda: served.slot.connections == 0)
+
+
+def test_connection_close_is_a_half_close_until_the_client_closes(loop: str) -> None:
+    with serving(hello, loop=loop, lifespan="off") as served:
+        client = served.connect()
+        client.send(request("/", "Connection: close"))
+        assert client.rest().endswith(b"\r\n\r\nok")
+        client.send(b"more")  # no reset comes of it
+        client.socket.close()
+        eventually(lambda: served.slot.connections == 0)
+
+
+def test_a_client_that_does_not_close_is_not_waited_for_long(loop: str) -> None:
+    with serving(hello, loop=loop, lifespan="off") as served:
+        client = served.connect()
+        client.send(request("/", "Connection: close"))
+        assert client.rest().endswith(b"ok")
+        assert served.slot.connections == 1
+        eventually(lambda: served.slot.connections == 0)
+
+
+def test_fin_between_requests_closes(loop: str) -> None:
+    with serving(hello, loop=loop, lifespan="off") as served:
+        client = served.connect()
+        client.get()
+        client.fin()
+        assert client.rest() == b""
+        eventually(lambda: served.slot.connections == 0)
+
+
+def test_fin_in_the_middle_of_a_head_or_a_body(loop: str) -> None:
+    with serving(echo, loop=loop, lifespan="off") as served:
+        for octets in (b"GET / HT", request("/", "Content-Length: 5", method="POST") + b"ab"):
+            client = served.connect()
+            client.send(octets)
+            client.fin()
+            assert client.rest().startswith(b"HTTP/1.1 400 ")
+        eventually(lambda: served.slot.connections == 0)
+        assert "Traceback" not in served.log
+
+
+def test_fin_behind_pipelined_requests(loop: str) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0)
+        await hello(scope, receive, send)
+
+    with serving(application, loop=loop, lifespan="off") as served:
+        client = served.connect()
+        client.send(request() * 50)
+        client.fin()
+        assert client.rest().count(b"HTTP/1.1 200 OK") == 50
+
+
+def test_unread_content_is_drained_up_to_a_limit(loop: str) -> None:
+    with serving(hello, loop=loop, lifespan="off") as served:
+        client = served.connect()
+        for _ in range(2):
+            client.send(request(method="POST", body=b"x" * 50_000))
+            assert client.response()[1] == b"ok"
+        client.send(request("/", "Content-Length: 10000000", method="POST"))
+        head, _ = client.response()
+        assert b"Connection: close\r\n" in head
+        assert client.rest() == b""
+
+
+def test_head_and_body_leave_in_one_piece(loop: str) -> None:
+    pieces = []
+
+    class Recorder(Client):
+        def response(self) -> tuple[bytes, bytes]:
+            pieces.append(self.socket.recv(65536))
+            return b"", b""
+
+    with serving(hello, loop=loop, lifespan="off") as served:
+        client = Recorder(served.connect().socket)
+        for _ in range(20):
+            client.get()
+    assert all(piece.endswith(b"\r\n\r\nok") for piece in pieces)
+
+
+# Backpressure inwards
+
+
+def test_reading_pauses_while_nobody_takes_the_content(loop: str) -> None:
+    go = asyncio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await go.wait()
+        await echo(scope, receive, send)
+
+    size = 20_000_000
+    with serving(application, loop=loop, lifespan="off") as served:
+        client = served.connect()
+        sent = 0
+
+        def upload() -> None:
+            nonlocal sent
+            client.send(request("/", f"Content-Length: {size}", method="POST"))
+            for _ in range(size // 50_000):
+                client.send(b"x" * 50_000)
+                sent += 50_000
+
+        uploader = threading.Thread(target=upload)
+        uploader.start()
+        before = -1
+        while before != sent or not sent:
+            before = sent
+            threading.Event().wait(0.05)
+        assert sent < size
+        served.call(go.set)
+        uploader.join()
+        assert len(client.response()[1]) == size
+
+
+def test_reading_pauses_while_too_much_is_pipelined(loop: str) -> None:
+    go = asyncio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/first":
+            await go.wait()
+        await hello(scope, receive, send)
+
+    count = 500_000
+    with serving(application, loop=loop, lifespan="off") as served:
+        client = served.connect()
+        client.send(request("/first"))
+        client.socket.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            client.send(request() * count)
+        client.socket.settimeout(10)
+        served.call(go.set)
+        assert client.response()[1] == b"ok"
+
+
+# Deadlines
+
+
+def test_a_slow_head(loop: str) -> None:
+    with serving(hello, loop=loop, lifespan="off", header_timeout=0.2) as served:
+        clients = [served.connect() for _ in range(2)]
+        clients[0].send(b"GET / HT")
+        assert clients[0].rest().startswith(b"HTTP/1.1 408 ")
+        assert clients[1].rest() == b""  # nothing has come: nothing is answered
+        assert served.crew.counters[TIMEOUTS_HEADER] == 2
+
+
+def test_a_head_that_trickles_is_not_saved_by_its_octets(loop: str) -> None:
+    with serving(hello, loop=loop, lifespan="off", header_timeout=0.3, keepalive=60) as served:
+        client = served.connect()
+        client.get()
+        client.send(b"G")
+        client.socket.settimeout(0.02)
+        response = b""
+        for _ in range(500):
+            try:
+                response = client.socket.recv(4096)
+                break
+            except TimeoutError:
+                client.send(b"E")
+        assert response.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_stalled_body(loop: str) -> None:
+    with serving(echo, loop=loop, lifespan="off", body_timeout=0.2) as served:
+        client = served.connect()
+        client.send(request("/", "Content-Length: 5", method="POST") + b"ab")
+        assert client.rest().startswith(b"HTTP/1.1 408 ")
+        assert served.crew.counters[TIMEOUTS_BODY] == 1
+
+
+def test_a_body_that_nobody_waits_for_has_no_deadline(loop: str) -> None:
+    go = asyncio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await go.wait()
+        await echo(scope, receive, send)
+
+    with serving(application, loop=loop, lifespan="off", body_timeout=0.05) as served:
+        client = served.connect()
+        client.send(request("/", "Content-Length: 5", "Expect: 100-continue", method="POST"))
+        threading.Event().wait(0.4)  # several times the deadline
+        served.call(go.set)
+        client.until(b"100 Continue\r\n\r\n")
+        client.send(b"abcde")
+        assert client.response()[1] == b"abcde"
+
+
+def test_an_idle_connection(loop: str) -> None:
+    with serving(hello, loop=loop, lifespan="off", keepalive=0.1) as served:
+        client = served.connect()
+        client.get()
+        assert client.rest() == b""
+        assert served.crew.counters[TIMEOUTS_KEEPALIVE] == 1
+
+
+def test_an_application_that_takes_its_time_has_no_deadline(loop: str) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.5)
+        await hello(scope, receive, send)
+
+    limits = {"keepalive": 0.05, "header_timeout": 0.05, "body_timeout": 0.05, "write_timeout": 0.05}
+    with serving(application, loop=loop, lifespan="off", **limits) as served:
+        assert served.connect().get()[1] == b"ok"
+
+
+def test_a_client_that_takes_nothing(loop: str) -> None:
+    raised: list[BaseException] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+        except OSError as error:
+            raised.append(error)
+            raise
+
+    with serving(application, loop=loop, lifespan="off", write_timeout=0.3) as served:
+        client = served.connect()
+        client.send(request())
+        eventually(lambda: raised)
+        eventually(lambda: served.slot.connections == 0)
+        assert served.crew.counters[TIMEOUTS_WRITE] == 1
+        with pytest.raises(ConnectionResetError):
+            client.rest()
+        assert "Traceback" not in served.log
+
+
+def test_a_complete_response_that_nobody_takes(loop: str) -> None:
+    size = 30_000_000
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
+        await send({"type": "http.response.body", "body": b"x" * size})
+
+    with serving(application, loop=loop, lifespan="off", write_timeout=0.3) as served:
+        slow = served.connect()
+        slow.send(request())
+        slow.take(1000)
+        for _ in range(10):  # who takes a little now and then is not cut off
+            threading.Event().wait(0.1)
+            slow.take(2_000_000)
+        assert served.crew.counters[TIMEOUTS_WRITE] == 0
+        eventually(lambda: served.crew.counters[TIMEOUTS_WRITE] == 1)
