@@ -101,7 +101,7 @@ def upload(request):
 
 
 def file(request):
-    return FileResponse(open("payload", "rb"))  # noqa: SIM115 - the response closes it
+    return FileResponse(open("payload", "rb"))
 
 
 def describe(request):

@@ -5,6 +5,8 @@ import contextvars
 import hashlib
 import json
 import os
+import sys
+import time
 from urllib.parse import parse_qs
 
 TEXT = (b"content-type", b"text/plain")
@@ -56,6 +58,7 @@ async def describe(scope, receive, send):
         "raw_path": scope["raw_path"].decode(),
         "query": scope["query_string"].decode(),
         "version": scope["http_version"],
+        "mount": scope["root_path"],
         "client": scope["client"][0] if scope["client"] else "",
         "server": scope["server"],
         "fields": fields,
@@ -119,6 +122,31 @@ async def gate(scope, receive, send):
     await _wait_for(name)
     await begin(send, 200, TEXT)
     await body(send, b"through")
+
+
+async def stuck(scope, receive, send):
+    """Does not come back, and does not let the loop go."""
+    time.sleep(600)
+
+
+async def child(scope, receive, send):
+    """The exit code of a process of the application's own."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "raise SystemExit(7)")
+    code = await process.wait()
+    await begin(send, 200, TEXT)
+    await body(send, b"%d" % code)
+
+
+async def stay(scope, receive, send):
+    """Waits for what never comes; tells in the file `cancelled` that it was cancelled."""
+    with open("staying", "w"):
+        pass
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        with open("cancelled", "w"):
+            pass
+        raise
 
 
 async def repeated(scope, receive, send):
@@ -256,6 +284,9 @@ ROUTES = {
     "/block": block,
     "/steps": steps,
     "/gate": gate,
+    "/stuck": stuck,
+    "/child": child,
+    "/stay": stay,
     "/repeated": repeated,
     "/file": file,
     "/hints": hints,

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from urllib.parse import parse_qs
@@ -29,6 +31,7 @@ def describe(environ, start_response):
         "path": environ["PATH_INFO"].encode("latin-1").decode(),
         "query": environ["QUERY_STRING"],
         "version": environ["SERVER_PROTOCOL"].removeprefix("HTTP/"),
+        "mount": environ["SCRIPT_NAME"],
         "client": environ["REMOTE_ADDR"],
         "server": [environ["SERVER_NAME"], environ["SERVER_PORT"]],
         "fields": {
@@ -91,6 +94,18 @@ def gate(environ, start_response):
     _wait_for(name)
     start_response("200 OK", TEXT)
     return [b"through"]
+
+
+def stuck(environ, start_response):
+    """Does not come back."""
+    time.sleep(600)
+
+
+def child(environ, start_response):
+    """The exit code of a process of the application's own."""
+    code = subprocess.run([sys.executable, "-c", "raise SystemExit(7)"], check=False).returncode
+    start_response("200 OK", TEXT)
+    return [b"%d" % code]
 
 
 def write(environ, start_response):
@@ -211,6 +226,8 @@ ROUTES = {
     "/stream": stream,
     "/steps": steps,
     "/gate": gate,
+    "/stuck": stuck,
+    "/child": child,
     "/write": write,
     "/repeated": repeated,
     "/replaced": replaced,

@@ -1,0 +1,5 @@
+"""An application at whose import the process dies without a word."""
+
+import os
+
+os._exit(9)
