@@ -102,15 +102,16 @@ def _learn_method(token: bytes) -> str:
 
 def _join(fields: Fields) -> dict[bytes, bytes]:
     """Map each name to its value, the values of a repeated field as one list (RFC 9110 section 5.3)."""
-    index: dict[bytes, bytes] = {}
+    values: dict[bytes, list[bytes]] = {}
     for name, value in fields:
-        if name not in index:
-            index[name] = value
+        if name not in values:
+            values[name] = [value]
         elif name in _ONCE:
             raise ProtocolError(400, f"more than one {name.decode().title()} (RFC 9112 sections 3.2 and 6)")
         else:
-            index[name] += (b"; " if name == b"cookie" else b", ") + value
-    return index
+            values[name].append(value)
+    # At once: value by value, the octets copied would grow with the square of the fields.
+    return {name: (b"; " if name == b"cookie" else b", ").join(each) for name, each in values.items()}
 
 
 def _check_host(host: bytes | None, version: str, authority: bytes | None) -> None:
