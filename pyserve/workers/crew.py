@@ -130,6 +130,14 @@ class Crew:
         if (fd := self.log.fileno()) >= 0:
             faulthandler.enable(fd, all_threads=True)
 
+    def write_signals_to(self, fd: int) -> None:
+        """Have the number of each signal written to `fd` as it comes; -1: no more. For the main thread.
+
+        Handlers run in the main thread, which may be busy in C for long; another one hears at once, and calls
+        `signalled`.
+        """
+        signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.signalled(number)
 

@@ -61,7 +61,8 @@ class Lookout(Owner):
         """Wait until it has ended, and give back what it holds."""
         self._thread.join()
         os.close(self._pipe)
-        os.close(self.wakeup_fd)
+        fd, self.wakeup_fd = self.wakeup_fd, -1  # its number may be another's soon
+        os.close(fd)
 
     def wake(self) -> None:
         """Have it look at once; from any thread or a signal handler."""

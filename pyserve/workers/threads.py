@@ -10,7 +10,6 @@ one of those that serve: with one thread the application runs where it was loade
 
 from __future__ import annotations
 
-import signal
 import threading
 
 from pyserve.workers.crew import Crew
@@ -29,7 +28,7 @@ class ThreadWorker:
         threads = crew.settings.threads
         slot = crew.context.slot
         self._crew = crew
-        self._deck = deck = Deck(crew)
+        self.deck = deck = Deck(crew)
         self._hands = [Hand(deck, slot.thread(index).words, threads) for index in range(threads)]
         deck.lookout = Lookout(deck, slot.thread(threads).words, self._hands)
         deck.table.owners += [*self._hands, deck.lookout]
@@ -37,11 +36,10 @@ class ThreadWorker:
 
     def run(self) -> int:
         """Serve; return the exit code of the process. For the main thread."""
-        crew, deck = self._crew, self._deck
+        crew, deck = self._crew, self.deck
         lookout = deck.lookout
         crew.handle_signals(lookout.wake)
-        # Python's own handlers wait for the main thread, which may be busy in C for long; the lookout hears at once.
-        before = signal.set_wakeup_fd(lookout.wakeup_fd, warn_on_full_buffer=False)
+        crew.write_signals_to(lookout.wakeup_fd)
         others = [
             threading.Thread(target=hand.work, name=f"hand-{number}", daemon=True)
             for number, hand in enumerate(self._hands[1:], 2)
@@ -55,6 +53,10 @@ class ThreadWorker:
         lookout.left.set()
         for thread in others:
             thread.join(_LEAVE)
-        signal.set_wakeup_fd(before)
+        crew.write_signals_to(-1)
         lookout.join()
+        if not any(thread.is_alive() for thread in others):
+            for connection in tuple(deck.table.open):
+                connection.reset(lookout)  # a hand has parked it past the end
+            deck.table.close()
         return lookout.code
