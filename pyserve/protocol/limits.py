@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 from pyserve.protocol.errors import ProtocolError
-from pyserve.protocol.fields import TOKEN
+from pyserve.protocol.fields import TOKEN, count_lines
 
 # Anything but HTAB, SP, VCHAR and obs-text (RFC 9110 section 5.5); in a request line anything but SP and VCHAR.
 _BAD_IN_FIELD = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
@@ -63,6 +63,8 @@ class Scanner:
 
         Raises `ProtocolError` for the first line that is too long, one too many, or holds what no line may hold.
         """
+        if self._line:
+            self._pass_good_lines(buffer)
         while True:
             end = buffer.find(b"\n", self._seen)
             if end < 0:
@@ -81,6 +83,24 @@ class Scanner:
             if line == b"\r\n":
                 return end + 1
             self._line += 1
+            if self._line == 1:
+                self._pass_good_lines(buffer)
+
+    def _pass_good_lines(self, buffer: bytes | bytearray) -> None:
+        """Pass over field lines of which none is bad, all at once; what is doubtful is left for `scan` to judge."""
+        if buffer.count(b"\n", self._seen) < 3:
+            return  # not worth it
+        end = buffer.find(b"\r\n\r\n", max(self._start, self._seen - 3))
+        if end < 0:
+            end = buffer.rfind(b"\r\n", self._start)
+        lines = bytes(buffer[self._start : end + 2])
+        count = count_lines(lines)
+        if count < 1 or self._line + count - 1 > self._limits.fields or lines[0] in b" \t\r":
+            return
+        if b"\r\n " in lines or b"\r\n\t" in lines or max(map(len, lines.split(b"\r\n"))) > self._limits.field_size:
+            return
+        self._line += count
+        self._start = self._seen = end + 2
 
     def _limit(self) -> int:
         return self._limits.field_size if self._line else self._limits.request_line
