@@ -130,7 +130,12 @@ class ChunkedDecoder:
     def _trailer_section(self, buffer: bytes | bytearray, position: int) -> int:
         """Collect and check the trailers; return the position after them, or the buffer's end when there are more."""
         before = len(self._trailers)
-        self._trailers += buffer[position:]
+        if not before and buffer.startswith(b"\r\n", position):  # none, as nearly always
+            self._part = _Part.DONE
+            return position + 2
+        # No more than may belong to it: a peer may have sent many messages ahead.
+        end = buffer.find(b"\r\n\r\n", position)
+        self._trailers += buffer[position : end + 4 if end >= 0 else len(buffer)]
         end = self._scanner.scan(self._trailers)
         if end < 0:
             return len(buffer)
