@@ -151,6 +151,29 @@ def test_trailers_have_the_limits_of_a_head() -> None:
     assert answer(b"0\r\nA:" + b"x" * 19, limits) == 431
 
 
+class Watched(bytes):
+    """A buffer that counts the octets that are copied out of it."""
+
+    copied = 0
+
+    def __getitem__(self, key: slice) -> bytes:  # type: ignore[override]
+        part = super().__getitem__(key)
+        self.copied += len(part)
+        return part
+
+
+@pytest.mark.parametrize("message", [b"0\r\n\r\n", b"1\r\na\r\n0\r\n\r\n", b"0\r\nA: b\r\n\r\n"])
+def test_nothing_is_copied_of_what_was_sent_ahead(message: bytes) -> None:
+    buffer = Watched(message * 200)
+    position = 0
+    for _ in range(200):
+        decoder = ChunkedDecoder(LIMITS)
+        position = decoder.feed(buffer, position, bytearray())
+        assert decoder.done
+    assert position == len(buffer)
+    assert buffer.copied < 2 * len(buffer)
+
+
 def test_done() -> None:
     decoder = ChunkedDecoder(LIMITS)
     content = bytearray(b"kept")

@@ -138,3 +138,10 @@ def test_what_is_remembered_as_good_does_not_make_the_bad_good(parse: Parser) ->
     for octets in (head(b"CONNECT / HTTP/1.1"), get(b"Host: a"), head(b"GET http://b/ HTTP/1.1")):
         with pytest.raises(ProtocolError):
             read(octets, parse)
+
+
+@both_parsers
+def test_repeated_fields_are_joined_in_order_however_many(parse: Parser) -> None:
+    limits = Limits(10_000, 10_000, 10_000, 0)
+    exchange = read(get(*(b"A: %d" % n for n in range(9000))), parse, limits)
+    assert exchange.index[b"a"] == b", ".join(b"%d" % n for n in range(9000))
