@@ -1,7 +1,7 @@
 """Every setting, once.
 
 A field of `Settings` declares its name, type and default, and in its `Option` the flags, the kind of value
-(with its unit and its check), the help and the environment variables. The command line, the reading of the
+(with its check), the help and the environment variables. The command line, the reading of the
 environment, `--print-config` and docs/settings.md (`python -m pyserve.settings` prints it) are made from this
 table; nothing else states a default, and nothing else reads `os.environ`.
 

@@ -27,14 +27,12 @@ _FALSE = {"0", "false", "no", "off", "n"}
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """expected: completes "expected …". metavar: the value's place in the help; empty for a switch. unit:
-    what a bare number counts. repeats: may be given several times. negates: a switch that has a `--no-`
-    form."""
+    """expected: completes "expected …", and names the unit that a bare number counts. metavar: the value's place in
+    the help; empty for a switch. repeats: may be given several times. negates: a switch that has a `--no-` form."""
 
     expected: str
     metavar: str
     parse: Callable[[object], object]
-    unit: str = ""
     repeats: bool = False
     negates: bool = False
 
@@ -89,8 +87,7 @@ def size(low: int = 0) -> Kind:
             raise ValueError
         return number
 
-    least = f"{low} bytes or more" if low else "0 or more bytes"
-    return Kind(f"a size of {least} such as 65536, 64k, 10m or 1g", "SIZE", parse, unit="bytes")
+    return Kind(f"a size of {low} or more bytes such as 65536, 64k, 10m or 1g", "SIZE", parse)
 
 
 def seconds() -> Kind:
@@ -110,7 +107,7 @@ def seconds() -> Kind:
             raise ValueError
         return number
 
-    return Kind("0 or more seconds such as 30, 0.5, 500ms or 2m", "SECONDS", parse, unit="seconds")
+    return Kind("0 or more seconds such as 30, 0.5, 500ms or 2m", "SECONDS", parse)
 
 
 def choice(*names: str) -> Kind:

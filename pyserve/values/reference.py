@@ -29,9 +29,7 @@ def parse_reference(text: str) -> Reference:
     The call's arguments are literals (PEP 3333 servers' habit, gunicorn since 20.1): nothing is evaluated.
     """
     module, colon, expression = text.partition(":")
-    if not all(part.isidentifier() and not keyword.iskeyword(part) for part in module.split(".")):
-        raise ValueError(_hint(module, expression))
-    if module.endswith(".py"):
+    if not _is_module(module) or module.endswith(".py"):
         raise ValueError(_hint(module, expression))
     if not colon:
         return Reference(text, module)
@@ -52,6 +50,10 @@ def parse_reference(text: str) -> Reference:
     return Reference(text, module, path, True, args, kwargs)
 
 
+def _is_module(name: str) -> bool:
+    return all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split("."))
+
+
 def _path(node: ast.expr) -> tuple[str, ...]:
     names: list[str] = []
     while isinstance(node, ast.Attribute):
@@ -65,6 +67,6 @@ def _path(node: ast.expr) -> tuple[str, ...]:
 def _hint(module: str, expression: str) -> str:
     """Guess the module that a file's path means: src/main.py is `src.main`."""
     name = module.removesuffix(".py").removeprefix("./").strip("/").replace("/", ".")
-    if not all(part.isidentifier() for part in name.split(".")):
+    if not _is_module(name):
         return ""
     return f", {name + ':' + (expression or 'app')!r} perhaps"

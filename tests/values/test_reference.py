@@ -65,3 +65,4 @@ def test_bad(text: str, hint: str) -> None:
     with pytest.raises(ValueError) as caught:
         parse_reference(text)
     assert hint in str(caught.value)
+    assert hint or not str(caught.value)
