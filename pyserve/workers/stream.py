@@ -14,7 +14,7 @@ The rules:
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from pyserve.protocol.exchange import Data, Exchange, FileSpan, Sending
@@ -150,8 +150,8 @@ class Stream(asyncio.Protocol):
         self._paused = False
         if self._spans is not None:
             self._spans.resume()
-        elif self._room is not None:
-            self._room.wake()
+        else:
+            self._has_room()
 
     # Outwards
 
@@ -201,10 +201,16 @@ class Stream(asyncio.Protocol):
     def sent(self) -> None:
         """Everything behind a file, and the file, has been sent (`spans.Outlet`)."""
         self._spans = None
-        if self._room is not None:
-            self._room.wake()
         if self.wire.closing:
             self.close()
+        if not self.full:
+            self._has_room()
+
+    def _has_room(self) -> None:
+        if self._room is not None:
+            self._room.wake()
+        if self.exchange is None:
+            self._soon(self._next)
 
     def limit(self, octets: int) -> bool:
         """Set the transport's high-water mark; tell whether it holds more (`spans.Outlet`)."""
@@ -248,14 +254,19 @@ class Stream(asyncio.Protocol):
         wire = self.wire
         if wire.persistence is _CLOSE:
             self.close()
+        elif self._paused or self._spans is not None:
+            self.pause_reading()  # one that asks for more than it takes must not fill the memory
         elif wire.pending or self._peer_done:
-            self.registry.loop.call_soon(self._next, context=self.registry.context)
+            self._soon(self._next)
         elif not self._reading:
-            self._regulate()
+            self.resume_reading()
+
+    def _soon(self, function: Callable[[], None]) -> None:
+        self.registry.loop.call_soon(function, context=self.registry.context)
 
     def _next(self) -> None:
-        """Begin the next exchange, if its head is here."""
-        if self.exchange is not None or self.phase is not _SERVING:
+        """Begin the next exchange, if its head is here and the peer takes what it has asked for so far."""
+        if self.exchange is not None or self.full or self.phase is not _SERVING:
             return
         exchange = self.wire.proceed()
         if exchange is None:
@@ -293,10 +304,9 @@ class Stream(asyncio.Protocol):
         return self._reading and not self._peer_done
 
     def _regulate(self) -> None:
-        """Pause reading while too much waits to be taken, resume when there is room."""
+        """Pause reading while too much waits to be taken, by the application or the peer; resume when there is room."""
         exchange = self.exchange
-        held = 0 if exchange is None else self.wire.pending + exchange.buffered
-        if held > HIGH_WATER:
+        if self.full if exchange is None else self.wire.pending + exchange.buffered > HIGH_WATER:
             self.pause_reading()
         else:
             self.resume_reading()

@@ -193,6 +193,8 @@ def serving(
         log = logs.setup(chosen)
         stack.callback(log.close)
         board = Scoreboard(4, chosen.threads)
+        if board.fd is not None:
+            stack.callback(os.close, board.fd)
         slot = board.slot(0)
         slot.clear(1)
         context = WorkerContext(chosen, [listener], slot, board, 0, 1, pipes[1], pipes[2], None, log, False)

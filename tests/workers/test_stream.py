@@ -221,6 +221,31 @@ def test_reading_pauses_while_too_much_is_pipelined(loop: str) -> None:
         assert client.response()[1] == b"ok"
 
 
+@pytest.mark.parametrize("ahead", [True, False])
+def test_who_asks_for_more_than_it_takes_is_not_listened_to(loop: str, ahead: bool) -> None:
+    begun = 0
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal begun
+        begun += 1
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000000")]})
+        await send({"type": "http.response.body", "body": b"x" * 1_000_000})
+
+    with serving(application, loop=loop, lifespan="off") as served:
+        client = served.connect()
+        if ahead:
+            client.send(request() * 200)
+        before = -1
+        while before != begun or not begun:
+            before = begun
+            if not ahead:
+                client.send(request() * 10)
+            threading.Event().wait(0.05)
+        assert begun < 60
+        for _ in range(begun + 5 if ahead else begun):
+            assert len(client.response()[1]) == 1_000_000
+
+
 # Deadlines
 
 
