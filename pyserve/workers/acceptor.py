@@ -93,6 +93,8 @@ class Acceptor:
 
     async def _open(self) -> None:
         for listener, factory in self._doors:
+            if self.state is not Accepting.OPEN:
+                return
             duplicate = _Listener(listener.family, listener.type, listener.proto, os.dup(listener.fileno()))
             duplicate.setblocking(False)
             duplicate.acceptor = self
@@ -132,10 +134,12 @@ class Acceptor:
             self._loop.call_later(_STEP_BACK, self._step_forward)
 
     def close(self) -> None:
-        """Accept no more."""
+        """Accept no more, and let the listeners go: once nobody holds them, who connects is refused."""
         if self.state is Accepting.FULL:
             self._unwatch()
         self._pause(Accepting.CLOSED)
+        for listener, _ in self._doors:
+            listener.close()
 
     def waiting(self) -> bool:
         """Whether a connection waits to be accepted."""
