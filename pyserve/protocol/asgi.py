@@ -135,7 +135,7 @@ class Call:
         exchange = self._exchange
         driver = self._driver
         if kind == "http.response.body":
-            more = bool(message.get("more_body", False))
+            more = message.get("more_body", False)
             if self._trailers is not None:
                 more = self._until_trailers(more)
             body = message.get("body", b"")
@@ -145,7 +145,8 @@ class Call:
                 raise Disconnected("the peer has gone")
             if exchange.status:
                 raise ApplicationError("http.response.start sent twice (ASGI)")
-            exchange.send_head(message["status"], None, list(message.get("headers", ())))
+            fields = message.get("headers", ())
+            exchange.send_head(message["status"], None, fields if isinstance(fields, list) else list(fields))
             if message.get("trailers", False):
                 self._trailers = []
             return

@@ -72,6 +72,9 @@ class Registry:
         self._changed = changed
         self._candidates: list[tuple[float, Stream]] = []
         self._flushing = False
+        self._access = crew.access
+        self._counters = crew.counters
+        self._log_exchange = crew.log_exchange
         self._words = crew.context.slot.words
         self._board = crew.context.scoreboard if crew.context.multiprocess else None
 
@@ -99,12 +102,11 @@ class Registry:
 
     def finished(self, exchange: Exchange, stream: Stream) -> None:
         """A response is complete, or never will be."""
-        exchange.finished = monotonic()
-        crew = self.crew
-        crew.log_exchange(exchange, stream, crew.counters)
-        if not self._flushing and crew.access is not None:
+        exchange.finished = stream.touched = monotonic()
+        self._log_exchange(exchange, stream, self._counters)
+        if self._access is not None and not self._flushing:
             self._flushing = True
-            self.loop.call_later(_FLUSH, self._flush, crew.access)
+            self.loop.call_later(_FLUSH, self._flush, self._access)
 
     def failed(self, exchange: Exchange, error: BaseException) -> None:
         """The application has raised."""

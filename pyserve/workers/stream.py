@@ -248,7 +248,6 @@ class Stream(asyncio.Protocol):
         """The response to `exchange` is complete, though the application may run on."""
         self.exchange = None
         self.registry.finished(exchange, self)
-        self.touched = exchange.finished
         if self._arrivals is not None:
             self._arrivals.wake()
         wire = self.wire
