@@ -194,6 +194,8 @@ class AsyncWorker:
         registry = self._registry
         for stream in tuple(registry.streams):
             stream.transport.abort()
+        for exchange in registry.tasks:
+            exchange.gone = True  # a task that is due may meet its cancellation before the transport tells its loss
         tasks = tuple(registry.tasks.values())
         for task in tasks:
             task.cancel()
