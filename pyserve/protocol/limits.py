@@ -90,7 +90,7 @@ class Scanner:
         """Pass over field lines of which none is bad, all at once; what is doubtful is left for `scan` to judge."""
         if buffer.count(b"\n", self._seen) < 3:
             return  # not worth it
-        end = buffer.find(b"\r\n\r\n", max(self._start, self._seen - 3))
+        end = buffer.find(b"\r\n\r\n", self._seen)
         if end < 0:
             end = buffer.rfind(b"\r\n", self._start)
         lines = bytes(buffer[self._start : end + 2])

@@ -123,6 +123,28 @@ def test_where_a_section_ends(octets: bytes, first_line: int, end: int) -> None:
     assert scan(octets, first_line=first_line) == end
 
 
+GOOD = b"GET / HTTP/1.1\r\nA: b\r\nC: d\r\n"
+BAD_SECTIONS = [
+    ("folded", GOOD + b"E: f\r\n g\r\n\r\n", 400),
+    ("folded by a tab", GOOD + b"E: f\r\n\tg\r\n\r\n", 400),
+    ("folded first", b"GET / HTTP/1.1\r\n\tA: b\r\nC: d\r\nE: f\r\n\r\n", 400),
+    ("bare LF", GOOD + b"E: f\ng\r\n\r\n", 400),
+    ("bare CR", GOOD + b"E: f\rg\r\n\r\n", 400),
+    ("control", GOOD + b"E: \x01\r\n\r\n", 400),
+    ("too long", GOOD + b"E: " + b"f" * 48 + b"\r\n\r\n", 431),
+    ("too many", GOOD + b"E: f\r\n" * 3 + b"\r\n", 431),
+    ("too many behind a bad one", GOOD + b"E: \x01\r\n" * 3 + b"\r\n", 400),
+    ("too many before a bad one", GOOD + b"E: f\r\n" * 3 + b"G: \x01\r\n\r\n", 431),
+]
+
+
+@pytest.mark.parametrize(("octets", "status"), [pytest.param(*s[1:], id=s[0]) for s in BAD_SECTIONS])
+def test_the_first_thing_wrong_decides(octets: bytes, status: int) -> None:
+    found = scan(octets)
+    assert isinstance(found, ProtocolError)
+    assert found.status == status
+
+
 def test_a_section_may_begin_within_the_buffer() -> None:
     buffer = bytearray(b"\0\n\0rest A: b\r\n\r\n")
     assert Scanner(SMALL, 8, first_line=1).scan(buffer) == len(buffer)
