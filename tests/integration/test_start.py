@@ -49,9 +49,7 @@ def bind() -> tuple[str, str]:
     ],
     ids=lambda value: " ".join(value) or "no app" if isinstance(value, list) else "",
 )
-def test_what_does_not_start(
-    tmp_path: Path, bind: tuple[str, str], arguments: list[str], code: int, said: str
-) -> None:
+def test_what_does_not_start(tmp_path: Path, bind: tuple[str, str], arguments: list[str], code: int, said: str) -> None:
     ours = bind if "--bind" not in arguments else ()
     done = run(*ours, *arguments, cwd=tmp_path)
     assert done.returncode == code, done.stderr

@@ -1,0 +1,288 @@
+"""Signals to the real command, with both kinds of worker: stopping, reloading, more and fewer workers."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.integration.clients import receive_all, receive_until, send
+from tests.integration.server import Server, is_alive, wait_for
+
+Serve = Callable[..., Server]
+BOTH = pytest.mark.parametrize("app", ["plain_wsgi", "plain_asgi:app"])
+WAYS = pytest.mark.parametrize(
+    ("app", "options"),
+    [
+        ("plain_wsgi", ("--worker-class", "sync")),
+        ("plain_wsgi", ("--worker-class", "sync", "--threads", "4")),
+        ("plain_wsgi", ("--worker-class", "async")),
+        ("plain_asgi:app", ()),
+        ("plain_asgi:app", ("--loop", "asyncio")),
+    ],
+    ids=["sync", "threads", "async-wsgi", "async", "asyncio"],
+)
+
+
+@contextlib.contextmanager
+def request_in_progress(server: Server, name: str = "gate") -> Iterator[Callable[[], bytes]]:
+    """A request that the application has and does not answer until the yielded function is called; that returns all
+    that was answered."""
+    with server.connect() as connection:
+        send(connection, f"GET /gate?{name} HTTP/1.1\nHost: a\n\n")
+        wait_for((server.directory / f"{name}.reached").exists, "the request in progress")
+
+        def finish() -> bytes:
+            (server.directory / name).touch()
+            return receive_all(connection)
+
+        yield finish
+
+
+def refuses(server: Server) -> bool:
+    try:
+        server.connect().close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+class Hammer:
+    """Asks for a path again and again on new connections, in a thread, until it is left; collects the answers."""
+
+    def __init__(self, server: Server, path: str = "/") -> None:
+        self._server = server
+        self._path = path
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.answers: list[str] = []
+        self.errors: list[Exception] = []
+
+    def __enter__(self) -> "Hammer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                with self._server.client() as client:
+                    for _ in range(3):
+                        self.answers.append(client.get(self._path).raise_for_status().text)
+            except httpx.HTTPError as error:
+                self.errors.append(error)
+
+
+@WAYS
+def test_a_graceful_stop_lets_a_request_finish(serve: Serve, app: str, options: tuple[str, ...]) -> None:
+    server = serve(app, *options)
+    with request_in_progress(server) as finish:
+        server.send(signal.SIGTERM)
+        wait_for(lambda: refuses(server), "the end of listening")
+        answer = finish()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nConnection: close\r\n" in answer
+    assert b"through" in answer
+    server.ends(0)
+    if "asgi" in app:
+        assert (server.directory / "shutdown").read_text() == "shut down\n"
+
+
+@WAYS
+def test_what_does_not_finish_is_cut_off(serve: Serve, app: str, options: tuple[str, ...]) -> None:
+    """After --graceful-timeout, and the exit code tells."""
+    server = serve(app, "--graceful-timeout", "0.3", *options)
+    with request_in_progress(server):
+        server.stop(1)
+    assert server.logged("cut off")
+
+
+@WAYS
+def test_a_second_signal_is_quick(serve: Serve, app: str, options: tuple[str, ...]) -> None:
+    server = serve(app, *options)
+    with request_in_progress(server):
+        server.send(signal.SIGTERM)
+        wait_for(lambda: refuses(server), "the end of listening")
+        server.stop(0, signal.SIGINT)
+
+
+@BOTH
+def test_the_same_signal_again_is_a_second_one_when_time_has_passed(serve: Serve, app: str) -> None:
+    """At once it would be taken for the first: who signals a process and its group sends it twice."""
+    server = serve(app)
+    with request_in_progress(server):
+        server.send(signal.SIGTERM)
+        server.says("Handling signal: term")
+        heard = time.monotonic()
+        wait_for(lambda: time.monotonic() - heard > 0.2, "a later moment")
+        server.stop(0)
+
+
+@WAYS
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_a_quick_stop(serve: Serve, app: str, options: tuple[str, ...], number: signal.Signals) -> None:
+    """It waits for nobody, and the lifespan is shut down all the same."""
+    server = serve(app, *options)
+    with request_in_progress(server):
+        server.stop(0, number)
+    if "asgi" in app:
+        assert (server.directory / "shutdown").read_text() == "shut down\n"
+
+
+@WAYS
+def test_an_idle_connection_may_ask_once_more(serve: Serve, app: str, options: tuple[str, ...]) -> None:
+    """A client that sends a request while the server decides to stop is answered."""
+    server = serve(app, *options)
+    with server.connect() as connection:
+        send(connection, "GET / HTTP/1.1\nHost: a\n\n")
+        assert receive_until(connection, b"hello\n").startswith(b"HTTP/1.1 200 ")
+        server.send(signal.SIGTERM)
+        wait_for(lambda: refuses(server), "the end of listening")
+        send(connection, "GET / HTTP/1.1\nHost: a\n\n")
+        answer = receive_until(connection, b"hello\n")
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        if b"\r\nConnection: close\r\n" in answer:
+            assert receive_all(connection) == b""
+    server.ends(0)
+
+
+@WAYS
+def test_an_idle_connection_is_closed_after_drain_idle(serve: Serve, app: str, options: tuple[str, ...]) -> None:
+    server = serve(app, "--drain-idle", "0.2", "--keep-alive", "60", *options)
+    with server.connect() as connection:
+        send(connection, "GET / HTTP/1.1\nHost: a\n\n")
+        receive_until(connection, b"hello\n")
+        server.send(signal.SIGTERM)
+        assert receive_all(connection) == b""
+    server.ends(0)
+
+
+@BOTH
+def test_more_and_fewer_workers(serve: Serve, app: str) -> None:
+    server = serve(app)
+    (first,) = server.workers()
+    for count in (2, 3):
+        server.send(signal.SIGTTIN)
+        wait_for(lambda count=count: len(server.workers()) == count, f"{count} workers")
+    for count in (2, 1):
+        server.send(signal.SIGTTOU)
+        wait_for(lambda count=count: len(server.workers()) == count, f"{count} workers")
+    server.send(signal.SIGTTOU)
+    server.says("One worker is the least")
+    assert server.workers() == [first]
+
+
+@pytest.mark.parametrize("app", ["versioned:wsgi", "versioned:asgi"])
+@pytest.mark.parametrize("preload", [False, True], ids=["workers", "preload"])
+def test_a_reload_brings_new_code_and_loses_nothing(serve: Serve, tmp_path: Path, app: str, preload: bool) -> None:
+    version = tmp_path / "version"
+    version.write_text("1")
+    server = serve(app, "--chdir", str(tmp_path), "--workers", "2", *(("--preload",) if preload else ()))
+    wait_for(lambda: len(server.workers()) == 2, "two workers")
+    old = set(server.workers())
+    with Hammer(server) as hammer:
+        wait_for(lambda: len(hammer.answers) > 20, "answers")
+        version.write_text("2")
+        server.send(signal.SIGHUP)
+        server.says("Reload: all workers are new")
+        wait_for(lambda: not old & set(server.workers()), "the end of the old workers")
+        count = len(hammer.answers)
+        wait_for(lambda: len(hammer.answers) > count + 20, "answers")
+    assert not hammer.errors
+    assert hammer.answers[0].startswith("1 ")
+    assert {answer.split()[0] for answer in hammer.answers[count + 3 :]} == {"2"}
+    assert server.process.poll() is None
+
+
+@pytest.mark.parametrize("preload", [False, True], ids=["workers", "preload"])
+def test_a_reload_of_broken_code_changes_nothing(serve: Serve, tmp_path: Path, preload: bool) -> None:
+    version = tmp_path / "version"
+    version.write_text("1")
+    options = ("--preload",) if preload else ()
+    server = serve("versioned:wsgi", "--chdir", str(tmp_path), *options, errors=("LookupError: this version",))
+    old = server.workers()
+    with Hammer(server) as hammer:
+        version.write_text("broken")
+        server.send(signal.SIGHUP)
+        server.says("this version is broken")
+        count = len(hammer.answers)
+        wait_for(lambda: len(hammer.answers) > count + 20, "answers")
+        wait_for(lambda: server.workers() == old, "the old workers and no other")
+    assert not hammer.errors
+    version.write_text("2")
+    server.send(signal.SIGHUP)
+    server.says("Reload: all workers are new")
+    with server.client() as client:
+        assert client.get("/").text.startswith("2 ")
+
+
+@BOTH
+def test_a_killed_worker_is_replaced(serve: Serve, app: str) -> None:
+    server = serve(app, "--workers", "2")
+    server.says("Booting worker with pid", 2)
+    victim, other = server.workers()
+    os.kill(victim, signal.SIGKILL)
+    server.says(rf"Worker \(pid:{victim}\) was sent SIGKILL! Perhaps out of memory\?")
+    wait_for(lambda: len(server.workers()) == 2, "another worker")
+    assert victim not in server.workers()
+    assert other in server.workers()
+    with server.client() as client:
+        assert client.get("/").text == "hello\n"
+
+
+@BOTH
+def test_workers_end_when_the_master_has_died(serve: Serve, app: str) -> None:
+    """They finish what they are doing."""
+    server = serve(app)
+    (worker,) = server.workers()
+    with request_in_progress(server) as finish:
+        server.send(signal.SIGKILL)
+        server.process.wait()
+        server.says("The master has gone")
+        assert b"through" in finish()
+    wait_for(lambda: not is_alive(worker), "the end of the worker")
+    server.code = server.process.returncode
+    server.judge()
+
+
+@BOTH
+def test_a_term_to_a_worker_is_a_term_to_that_worker(serve: Serve, app: str) -> None:
+    server = serve(app)
+    (worker,) = server.workers()
+    with Hammer(server) as hammer:
+        wait_for(lambda: len(hammer.answers) > 10, "answers")
+        os.kill(worker, signal.SIGTERM)
+        wait_for(lambda: server.workers() and worker not in server.workers(), "another worker")
+        count = len(hammer.answers)
+        wait_for(lambda: len(hammer.answers) > count + 10, "answers")
+    assert not hammer.errors
+
+
+@WAYS
+def test_signals_that_mean_nothing_end_nothing(serve: Serve, app: str, options: tuple[str, ...]) -> None:
+    server = serve(app, *options)
+    workers = server.workers()
+    for number in (signal.SIGUSR2, signal.SIGWINCH, signal.SIGCHLD):
+        server.send(number)
+    for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2, signal.SIGWINCH):
+        os.kill(workers[0], number)
+    server.says("Handling signal: usr2")
+    with server.client() as client:
+        assert client.get("/").text == "hello\n"
+    assert server.workers() == workers
+
+
+@WAYS
+def test_the_application_may_have_children(serve: Serve, app: str, options: tuple[str, ...]) -> None:
+    """Their exit codes are its own affair."""
+    server = serve(app, *options)
+    with server.client() as client:
+        assert client.get("/child").text == "7"
