@@ -89,9 +89,10 @@ def missed(stream: Stream, deadlines: Deadlines, now: float) -> int | None:
         return TIMEOUTS_BODY if now - stream.touched > deadlines.body and stream.awaited else None
     if awaiting is Awaiting.NOTHING or stream.exchange is not None:
         return None
-    if stream.idle and now - max(stream.touched, deadlines.retired_at) > deadlines.idle:
-        # A connection on which nothing was ever asked may be given up as one that is idle between requests.
-        return TIMEOUTS_KEEPALIVE if stream.wire.served or deadlines.retired_at else None
+    # A connection on which nothing was asked yet is as good as idle once the worker retires.
+    waits = stream.idle and bool(stream.wire.served or deadlines.retired_at)
+    if waits and now - max(stream.touched, deadlines.retired_at) > deadlines.idle:
+        return TIMEOUTS_KEEPALIVE
     if awaiting is Awaiting.HEAD and stream.began and now - stream.began > deadlines.head:
         return TIMEOUTS_HEADER
     return None

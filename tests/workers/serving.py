@@ -91,9 +91,10 @@ class Client:
 class Served:
     """A running worker, as its tests see it."""
 
+    worker: AsyncWorker
     loop: asyncio.AbstractEventLoop
 
-    def __init__(self, crew: Crew, listener: socket.socket, ready: int, log: Path) -> None:
+    def __init__(self, crew: Crew, listener: socket.socket, ready: int, log: Path, orphan: Callable[[], None]) -> None:
         self.crew = crew
         self.listener = listener
         self.slot = crew.context.slot
@@ -101,6 +102,7 @@ class Served:
         self.error: BaseException | None = None
         self.told = b""  # through the pipe to the master
         self.threads: list[threading.Thread] = []
+        self.orphan = orphan  # let the worker's master have died
         self._ready = ready
         self._log = log
         self._clients: list[Client] = []
@@ -128,6 +130,11 @@ class Served:
     def call(self, function: Callable[[], object]) -> None:
         """Call a function in the worker's loop."""
         self.loop.call_soon_threadsafe(function)
+
+    def accepts(self) -> bool:
+        """Whether the worker watches its listener."""
+        state = self.worker._registry.acceptor.state  # type: ignore[union-attr]
+        return state.value == "open"
 
     def stop(self, how: Literal["drain", "quit"] = "drain") -> int | None:
         """Tell the worker to end, and wait until it has."""
@@ -199,12 +206,16 @@ def serving(
         slot.clear(1)
         context = WorkerContext(chosen, [listener], slot, board, 0, 1, pipes[1], pipes[2], None, log, False)
         crew = _Crew(context, Application(application, interface, "test"), access.setup(chosen, log))
-        served = Served(crew, listener, pipes[0], directory / "error.log")
+        orphan = contextlib.ExitStack()
+        orphan.callback(os.close, pipes[3])
+        stack.callback(orphan.close)
+        served = Served(crew, listener, pipes[0], directory / "error.log", orphan.close)
         stack.callback(served.close)
 
         def run() -> None:
             try:
                 worker = AsyncWorker(crew)
+                served.worker = worker
                 served.loop = worker.loop
                 served.code = worker.run()
             except BaseException as error:
@@ -213,7 +224,6 @@ def serving(
         thread = threading.Thread(target=run, name="async worker")
         served.threads.append(thread)
         thread.start()
-        stack.callback(os.close, pipes[3])  # as if the master died, should a test leave the worker running
         try:
             if ready:
                 served.hear(b"R")

@@ -1,0 +1,57 @@
+"""The threads of WSGI requests under the async worker."""
+
+import threading
+
+from pyserve.workers.pool import Pool, default_size
+from tests.workers.serving import PATIENCE
+
+
+def test_threads_are_started_as_they_are_needed() -> None:
+    pool = Pool(2)
+    seen: list[str] = []
+    done = threading.Semaphore(0)
+    hold = threading.Event()
+
+    def job() -> None:
+        hold.wait(PATIENCE)
+        seen.append(threading.current_thread().name)
+        done.release()
+
+    before = threading.active_count()
+    for started in (1, 2, 2):
+        pool.submit(job)
+        assert threading.active_count() == before + started
+    hold.set()
+    for _ in range(3):
+        assert done.acquire(timeout=PATIENCE)
+        pool.done()
+    assert set(seen) <= {"wsgi-0", "wsgi-1"}
+    pool.submit(job)
+    assert done.acquire(timeout=PATIENCE)
+    pool.done()
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("wsgi-")]
+    pool.stop()
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def test_one_after_the_other_needs_one_thread() -> None:
+    pool = Pool(4)
+    names = set()
+    for _ in range(5):
+        done = threading.Event()
+
+        def job(done: threading.Event = done) -> None:
+            names.add(threading.current_thread().name)
+            done.set()
+
+        pool.submit(job)
+        assert done.wait(PATIENCE)
+        pool.done()
+    pool.stop()
+    assert names == {"wsgi-0"}
+
+
+def test_default_size() -> None:
+    assert 5 <= default_size() <= 32
