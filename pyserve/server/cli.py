@@ -94,7 +94,8 @@ def _check_format(resolved: Resolved) -> None:
     try:
         compile_format(resolved.settings.access_log_format)
     except ValueError as error:
-        raise SettingsError(str(error), resolved.origins["access_log_format"].exit_code) from None
+        origin = resolved.origins["access_log_format"]
+        raise SettingsError(f"{origin.name}: {error}", origin.exit_code) from None
 
 
 def _check_directory() -> None:

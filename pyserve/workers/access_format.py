@@ -152,15 +152,13 @@ class _Template:
     def _atom(self, match: re.Match[str]) -> None:
         name, shape, precision, kind = match.group("name", "shape", "precision", "type")
         if name is None:
-            raise ValueError(
-                f"access_log_format: {match[0]!r} is not an atom; they look like %(h)s, and %% is a percent sign"
-            )
+            raise ValueError(f"{match[0]!r} is not an atom; they look like %(h)s, and %% is a percent sign")
         atom = _find_atom(name)
         if atom.kind is _Kind.NUMBER and kind in _NUMBER_TYPES:
             self._value(shape + ("" if precision is None else f".{precision}") + kind, atom.source, atom.source)
             return
         if kind != "s":
-            raise ValueError(f"access_log_format: {match[0]!r} cannot be printed; write %({name})s")
+            raise ValueError(f"{match[0]!r} cannot be printed; write %({name})s")
         source = f"({atom.source} or '-')" if name == "s" else atom.source
         safe = f"escape({source})" if atom.kind is _Kind.TEXT else source
         if precision is not None:

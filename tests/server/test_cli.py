@@ -119,7 +119,7 @@ WRONG = [
     (["a", "b"], "unexpected extra argument"),
     (["main.py"], "APP: 'main.py' given"),
     (["--bind", ":1", "--port", "2", "x"], "--bind :1 and --port 2"),
-    (["--access-logformat", "%h", "x"], "%h"),
+    (["--access-logformat", "%h", "x"], "--access-logformat: '%h' is not an atom"),
     (["--chdir", "nowhere", "x"], "--chdir: 'nowhere' given"),
 ]
 
