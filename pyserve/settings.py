@@ -169,7 +169,8 @@ class Settings:
         "--root-path",
         "",
         kinds.url_path(),
-        "The path under which the application is mounted: ASGI root_path, WSGI SCRIPT_NAME.",
+        "The path under which the application is mounted. As ASGI's root_path it is put before each request's path, "
+        "as WSGI's SCRIPT_NAME it is taken off.",
         fallbacks=("SCRIPT_NAME",),
     )
     header_map: Literal["drop", "refuse", "dangerous"] = setting(
