@@ -1,13 +1,18 @@
 """Clients besides httpx: curl, and octets on a socket."""
 
+import contextlib
 import random
 import select
 import socket
 import subprocess
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.server import PATIENCE, Server
+import httpx
+
+from tests.integration.server import PATIENCE, Server, wait_for
 
 
 @dataclass(frozen=True)
@@ -89,3 +94,47 @@ def write_random(path: Path, size: int) -> bytes:
     data = random.Random(size).randbytes(size)
     path.write_bytes(data)
     return data
+
+
+@contextlib.contextmanager
+def request_in_progress(server: Server, name: str = "gate") -> Iterator[Callable[[], bytes]]:
+    """A request that the application has and does not answer until the yielded function is called; that returns all
+    that was answered."""
+    with server.connect() as connection:
+        send(connection, f"GET /gate?{name} HTTP/1.1\nHost: a\n\n")
+        wait_for((server.directory / f"{name}.reached").exists, "the request in progress")
+
+        def finish() -> bytes:
+            (server.directory / name).touch()
+            return receive_all(connection)
+
+        yield finish
+
+
+class Hammer:
+    """Asks for a path again and again on new connections, in a thread, until it is left; collects the answers."""
+
+    def __init__(self, server: Server, path: str = "/") -> None:
+        self._server = server
+        self._path = path
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.answers: list[str] = []
+        self.errors: list[Exception] = []
+
+    def __enter__(self) -> "Hammer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                with self._server.client() as client:
+                    for _ in range(3):
+                        self.answers.append(client.get(self._path).raise_for_status().text)
+            except httpx.HTTPError as error:
+                self.errors.append(error)

@@ -1,47 +1,18 @@
 """Signals to the real command, with both kinds of worker: stopping, reloading, more and fewer workers."""
 
-import contextlib
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.integration.clients import receive_all, receive_until, send
+from tests.integration.clients import Hammer, receive_all, receive_until, request_in_progress, send
 from tests.integration.server import Server, is_alive, wait_for
+from tests.integration.ways import BOTH, WAYS
 
 Serve = Callable[..., Server]
-BOTH = pytest.mark.parametrize("app", ["plain_wsgi", "plain_asgi:app"])
-WAYS = pytest.mark.parametrize(
-    ("app", "options"),
-    [
-        ("plain_wsgi", ("--worker-class", "sync")),
-        ("plain_wsgi", ("--worker-class", "sync", "--threads", "4")),
-        ("plain_wsgi", ("--worker-class", "async")),
-        ("plain_asgi:app", ()),
-        ("plain_asgi:app", ("--loop", "asyncio")),
-    ],
-    ids=["sync", "threads", "async-wsgi", "async", "asyncio"],
-)
-
-
-@contextlib.contextmanager
-def request_in_progress(server: Server, name: str = "gate") -> Iterator[Callable[[], bytes]]:
-    """A request that the application has and does not answer until the yielded function is called; that returns all
-    that was answered."""
-    with server.connect() as connection:
-        send(connection, f"GET /gate?{name} HTTP/1.1\nHost: a\n\n")
-        wait_for((server.directory / f"{name}.reached").exists, "the request in progress")
-
-        def finish() -> bytes:
-            (server.directory / name).touch()
-            return receive_all(connection)
-
-        yield finish
 
 
 def refuses(server: Server) -> bool:
@@ -50,35 +21,6 @@ def refuses(server: Server) -> bool:
     except ConnectionRefusedError:
         return True
     return False
-
-
-class Hammer:
-    """Asks for a path again and again on new connections, in a thread, until it is left; collects the answers."""
-
-    def __init__(self, server: Server, path: str = "/") -> None:
-        self._server = server
-        self._path = path
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.answers: list[str] = []
-        self.errors: list[Exception] = []
-
-    def __enter__(self) -> "Hammer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                with self._server.client() as client:
-                    for _ in range(3):
-                        self.answers.append(client.get(self._path).raise_for_status().text)
-            except httpx.HTTPError as error:
-                self.errors.append(error)
 
 
 @WAYS
