@@ -26,7 +26,7 @@ from math import inf
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from pyserve.protocol.http1 import WireConfig
+from pyserve.protocol.config import WireConfig
 from pyserve.protocol.limits import Limits
 from pyserve.protocol.parsers import PARSERS
 from pyserve.workers.scoreboard import BYTES_IN, BYTES_OUT, ERRORS, REQUESTS, State
@@ -101,6 +101,12 @@ class Crew:
             self._offset = now - time.monotonic()
             self.config.date = b"Date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
 
+    @property
+    def pulse(self) -> float:
+        """Seconds between two heartbeats: at most one, and several in `timeout`."""
+        timeout = self.settings.timeout
+        return min(1.0, timeout / 4) if timeout else 1.0
+
     # The beginning and the end
 
     def ready(self) -> None:
@@ -122,11 +128,11 @@ class Crew:
         error log: in C, as the interpreter may be what hangs. Then the process exits with 1.
         """
         self._wake = wake
+        faulthandler.disable()  # were it enabled already, it would go on to the handler from before
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGABRT):
             signal.signal(number, self._handle)
         for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2, signal.SIGWINCH):
             signal.signal(number, signal.SIG_IGN)
-        faulthandler.disable()  # were it enabled already, it would not call the handler that stands now
         if (fd := self.log.fileno()) >= 0:
             faulthandler.enable(fd, all_threads=True)
 

@@ -6,7 +6,7 @@ Such an entry cannot be modified, so accepting pauses by taking the listeners ou
     FULL       `worker_connections` are open and none of them is idle. What waits stays in the kernel's queue.
     STARVED    descriptors run out; noticed before accept() or the application fails
     STEPPING   this worker holds more than its share of the connections (the scoreboard's mean): others go first
-    CLOSED     the worker retires. The last one to leave a listener takes all that wait there first: they would be reset
+    CLOSED     the worker retires. It takes all that wait there first: nobody else may have been woken for them
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Doors:
         deck = self._deck
         door = self.listening[fd]
         for _ in range(1 if self._board is not None else _AT_ONCE):
-            if len(deck.table.open) >= self._limit and not self._make_room(hand):
+            if len(deck.table.open) >= self._limit and not self._make_room(door, hand):
                 return None
             connection = self._accept(door)
             if connection is None:
@@ -111,7 +111,7 @@ class Doors:
         """Take one connection; it belongs to the caller. None when nobody waits any more, or may not come in."""
         deck = self._deck
         with self._lock:
-            if self.state is not Accepting.OPEN:
+            if self.state is not Accepting.OPEN or len(deck.table.open) >= self._limit:
                 return None
             try:
                 peer, address = door.listener.accept()
@@ -122,7 +122,7 @@ class Doors:
             peer.setblocking(False)
             if peer.fileno() >= self._last_fd:
                 self._starve(f"connection {len(deck.table.open) + 1} has number {peer.fileno()}")
-        return self._add(door, peer, address)
+            return self._add(door, peer, address)
 
     def _add(self, door: Door, peer: socket.socket, address: object) -> Connection:
         deck = self._deck
@@ -160,21 +160,20 @@ class Doors:
             if self.state is Accepting.FULL:
                 self._resume()
 
-    def _make_room(self, owner: Owner) -> bool:
-        """Close the connection that has been idle for longest; pause when none is idle."""
+    def _make_room(self, door: Door, owner: Owner) -> bool:
+        """Close the connection that has been idle for longest, if somebody waits; pause when none is idle."""
+        if not _readable(door.listener):
+            return False
         table = self._deck.table
-        for last in (False, True):
-            while (fd := self._longest_idle()) is not None:
-                connection = table.claim(fd)
-                if connection is not None and connection.give_way(owner):
-                    return True
-            if not last:
-                # Somebody may close or park a connection just now, and look for the pause before it is there.
-                with self._lock:
-                    self._pause(Accepting.FULL)
-                if len(table.open) < self._limit:
-                    self.room()
-                    return True
+        while (fd := self._longest_idle()) is not None:
+            connection = table.claim(fd)
+            if connection is not None and connection.give_way(owner):
+                return True
+        with self._lock:
+            self._pause(Accepting.FULL)
+        if len(table.open) < self._limit or self._longest_idle() is not None:
+            # It was closed or parked just now, by somebody who looked for the pause before it was there.
+            self.room()
         return False
 
     def _longest_idle(self) -> int | None:
@@ -191,10 +190,22 @@ class Doors:
             self._told = now
             self._deck.crew.log.warning("Few file descriptors are left (%s): accepting pauses", how)
 
-    def look_for_descriptors(self, owner: Owner) -> None:
-        """Called now and then: resume when enough descriptors are free again."""
-        if self.state is not Accepting.STARVED:
-            return
+    def look_again(self, owner: Owner) -> None:
+        """Called about once a second: whatever else may have kept somebody waiting."""
+        if self.state is Accepting.STARVED:
+            self._look_for_descriptors(owner)
+        elif self._board is not None:
+            self._look_for_forgotten()
+
+    def _look_for_forgotten(self) -> None:
+        """Have those accepted for whom the kernel has woken another worker, which paused or died before it came."""
+        with self._lock:
+            if self.state is Accepting.OPEN and any(_readable(door.listener) for door in self.listening.values()):
+                self._pause(Accepting.STEPPING)
+                self._resume()  # a listener that is put into the epoll is looked at anew
+
+    def _look_for_descriptors(self, owner: Owner) -> None:
+        """Resume when enough descriptors are free again."""
         try:
             free = os.dup(next(iter(self.listening)))
             os.close(free)
@@ -227,11 +238,10 @@ class Doors:
         """Accept no more, and close the listeners. Never serves anybody in the calling thread."""
         with self._lock:
             self._pause(Accepting.CLOSED)
-        board = self._deck.crew.context.scoreboard
-        if not board.ready():
-            until = monotonic() + _LAST_CALL
-            for door in self.listening.values():
-                self._last_call(door, owner, until)
+        # Of those who wait some may have woken this worker and no other: nobody else would come for them.
+        until = monotonic() + _LAST_CALL
+        for door in self.listening.values():
+            self._last_call(door, owner, until)
         for door in self.listening.values():
             door.listener.close()
 
@@ -244,3 +254,9 @@ class Doors:
                 return
             peer.setblocking(False)
             table.park(self._add(door, peer, address), owner, READ)
+
+
+def _readable(listener: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))

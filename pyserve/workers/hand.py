@@ -48,7 +48,8 @@ class Hand(Owner):
                     if connection is not None:
                         connection.ready(self)
                     elif fd in listening:
-                        pause = deck.doors.accept(fd, self)
+                        # Another listener of the same batch may have asked for a pause already.
+                        pause = deck.doors.accept(fd, self) or pause
             except KeyboardInterrupt:
                 deck.crew.quit()  # the application has taken over the signal
             except Exception:

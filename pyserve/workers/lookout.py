@@ -123,7 +123,7 @@ class Lookout(Owner):
 
     def _pause(self, lines: bool) -> float:
         """How long to sleep: until the next second begins or deadlines are due, and not long where lines wait."""
-        most = _HURRY if self._retired else _FLUSH if lines else 1.001 - time() % 1
+        most = _HURRY if self._retired else _FLUSH if lines else min(1.001 - time() % 1, self._deck.crew.pulse)
         return max(0.001, min(most, self._due - monotonic()))
 
     # Duties
@@ -159,7 +159,7 @@ class Lookout(Owner):
                     claimed.expire(self, now)
                 else:
                     claimed.go_back(self)
-        deck.doors.look_for_descriptors(self)
+        deck.doors.look_again(self)
 
     def _is_late(self, connection: Channel, now: float) -> bool:
         if now > connection.deadline:
@@ -194,6 +194,7 @@ class Lookout(Owner):
         for fd in tuple(deck.table.parked):
             if (connection := deck.table.claim(fd)) is not None:
                 connection.reset(self)
+        deck.patience.end()
         self._finish()
 
     def _finish(self) -> None:

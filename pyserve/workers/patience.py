@@ -22,11 +22,12 @@ WRITABLE = select.POLLOUT
 class Patience:
     """The threads of one worker that wait for their peers."""
 
-    __slots__ = ("_lock", "_since", "_threads")
+    __slots__ = ("_lock", "_over", "_since", "_threads")
 
     def __init__(self, threads: int) -> None:
         """threads: how many serve. With one there is nobody to make room for."""
         self._threads = threads
+        self._over = False
         self._lock = threading.Lock()
         self._since: dict[socket.socket, float] = {}
 
@@ -39,6 +40,8 @@ class Patience:
         poll.register(peer, event)
         with self._lock:
             self._since[peer] = monotonic()
+            if self._over:
+                _shut_down(peer)
         try:
             while True:
                 left = until - monotonic()
@@ -59,8 +62,19 @@ class Patience:
             peer = min(self._since, key=self._since.__getitem__, default=None)
             if peer is None or monotonic() - self._since[peer] < STALLED:
                 return
-            try:
-                peer.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # it is gone already, and its thread is about to learn of that
+            _shut_down(peer)
             self._since[peer] = inf  # not to be chosen again
+
+    def end(self) -> None:
+        """Cut off all who wait, and whoever comes to wait later."""
+        with self._lock:
+            self._over = True
+            for peer in self._since:
+                _shut_down(peer)
+
+
+def _shut_down(peer: socket.socket) -> None:
+    try:
+        peer.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # it is gone already, and its thread is about to learn of that

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import select
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -12,10 +14,11 @@ from pyserve.settings import Settings
 from pyserve.workers import access, logs
 from pyserve.workers.application import Application
 from pyserve.workers.crew import Crew
+from pyserve.workers.deck import Deck
 from pyserve.workers.scoreboard import Scoreboard
 from pyserve.workers.threads import ThreadWorker
 from pyserve.workers.worker import WorkerContext
-from tests.workers.serving import PATIENCE, Served, listening
+from tests.workers.serving import PATIENCE, Client, listening
 
 
 class _Crew(Crew):
@@ -33,14 +36,88 @@ class _Crew(Crew):
         self.abandoned = code
 
 
-class Manned(Served):
-    """A running sync worker."""
+class Manned:
+    """A running sync worker, as its tests see it."""
 
     worker: ThreadWorker
+    kill_master: Callable[[], None]
+
+    def __init__(self, crew: _Crew, listener: socket.socket, ready: int) -> None:
+        self.crew = crew
+        self.listener = listener
+        self.slot = crew.context.slot
+        self.code: int | None = None
+        self.error: BaseException | None = None
+        self.told = b""  # through the pipe to the master
+        self.thread = threading.Thread(target=self._run, name="sync worker")
+        self._ready = ready
+        self._clients: list[Client] = []
+
+    def _run(self) -> None:
+        try:
+            self.worker = ThreadWorker(self.crew)
+            self.code = self.worker.run()
+        except BaseException as error:
+            self.error = error
 
     @property
-    def deck(self) -> Any:
+    def deck(self) -> Deck:
         return self.worker.deck
+
+    @property
+    def log(self) -> str:
+        return Path(self.crew.settings.errorlog).read_text()
+
+    def connect(self) -> Client:
+        """A client; it is closed at the end of the test at the latest."""
+        connection = socket.socket(self.listener.family)
+        connection.settimeout(PATIENCE)
+        connection.connect(self.listener.getsockname())
+        self._clients.append(Client(connection))
+        return self._clients[-1]
+
+    def hear(self, message: bytes) -> None:
+        """Wait until the worker has told its master `message`."""
+        while message not in self.told:
+            readable, _, _ = select.select([self._ready], [], [], PATIENCE)
+            assert readable, f"the worker said {self.told!r} only"
+            self.told += os.read(self._ready, 4096)
+
+    def stop(self) -> int | None:
+        """Have the worker drain; its exit code. Idle clients leave, or else it waits for them."""
+        for client in self._clients:
+            client.socket.close()
+        self.crew.drain()
+        return self.ended()
+
+    def ended(self) -> int | None:
+        """Wait until the worker has ended; its exit code."""
+        self.thread.join(PATIENCE)
+        assert not self.thread.is_alive(), "the worker does not end"
+        return self.code
+
+    def close(self) -> None:
+        """End it, and close what the end of the process would have closed: threads that were busy come back later."""
+        self.crew.quit()
+        self.thread.join(PATIENCE)
+        for thread in threading.enumerate():
+            if thread.name.startswith("hand-"):
+                thread.join(PATIENCE)
+        for connection in self.deck.table.open:
+            connection.socket.close()
+        for client in self._clients:
+            client.socket.close()
+        if self.crew.access is not None:
+            self.crew.access.close()
+        assert not self.thread.is_alive(), "the worker does not end"
+        if self.error is not None:
+            raise self.error
+
+
+def once(action: Callable[[], None]) -> Callable[[], None]:
+    """What does `action` when it is called first, and then nothing."""
+    pending = [action]
+    return lambda: pending.pop()() if pending else None
 
 
 @contextlib.contextmanager
@@ -58,39 +135,24 @@ def serving(
         pipes = [*os.pipe(), *os.pipe()]
         for fd in pipes[:3]:
             stack.callback(os.close, fd)
-        settings.setdefault("errorlog", str(directory / "error.log"))
-        chosen = Settings(worker_class="sync", threads=threads, loglevel="debug", **settings)
+        chosen = Settings(
+            worker_class="sync", threads=threads, errorlog=str(directory / "error.log"), loglevel="debug", **settings
+        )
         log = logs.setup(chosen)
         stack.callback(log.close)
         board = Scoreboard(4, threads + 1)
-        slot = board.slot(0)
-        slot.clear(1)
+        board.slot(0).clear(1)
         accepting = listener.dup()  # which the worker closes
         accepting.setblocking(False)
-        context = WorkerContext(chosen, [accepting], slot, board, 0, 1, pipes[1], pipes[2], None, log, multiprocess)
-        crew = _Crew(context, Application(application, "wsgi", "test"), access.setup(chosen, log))
-        manned = Manned(crew, listener, pipes[0], directory / "error.log")
+        context = WorkerContext(
+            chosen, [accepting], board.slot(0), board, 0, 1, pipes[1], pipes[2], None, log, multiprocess
+        )
+        manned = Manned(
+            _Crew(context, Application(application, "wsgi", "test"), access.setup(chosen, log)), listener, pipes[0]
+        )
+        manned.kill_master = once(lambda: os.close(pipes[3]))
+        stack.callback(manned.kill_master)
         stack.callback(manned.close)
-
-        def run() -> None:
-            try:
-                manned.worker = ThreadWorker(crew)
-                manned.code = manned.worker.run()
-            except BaseException as error:
-                manned.error = error
-
-        thread = threading.Thread(target=run, name="sync worker")
-        manned.threads.append(thread)
-        thread.start()
-        stack.callback(os.close, pipes[3])  # as if the master died, should a test leave the worker running
-        try:
-            manned.hear(b"R")
-            yield manned
-        finally:
-            crew.quit()
-            thread.join(PATIENCE)
-            if crew.access is not None:
-                crew.access.close()
-        assert not thread.is_alive(), "the worker does not end"
-        if manned.error is not None:
-            raise manned.error
+        manned.thread.start()
+        manned.hear(b"R")
+        yield manned
