@@ -10,16 +10,15 @@ that is already here (pipelining, section 9.3.2), or `closing` tells to half-clo
     *,    DONE, CLOSE     half-close, linger, close                           (section 9.6)
 """
 
-from dataclasses import dataclass
 from enum import Enum
 
 from pyserve.protocol.chunked import ChunkedDecoder
+from pyserve.protocol.config import WireConfig
 from pyserve.protocol.errors import ProtocolError
 from pyserve.protocol.exchange import Data, Exchange, FileSpan, Receiving, Sending
 from pyserve.protocol.fields import Meaning
 from pyserve.protocol.head import read_head
-from pyserve.protocol.limits import Limits, Scanner
-from pyserve.protocol.parsers import Parser
+from pyserve.protocol.limits import Scanner
 from pyserve.protocol.status import STATUS_LINES
 
 
@@ -37,21 +36,6 @@ class Persistence(Enum):
 
     KEEP = "keep"
     CLOSE = "close"
-
-
-@dataclass(slots=True)
-class WireConfig:
-    """What all connections of one worker share; the worker changes the last two as time goes on.
-
-    limits, parse: see there. server: the Server field line or b"". date: the Date field line as of now, or b""
-    (RFC 9110 section 6.6.1). retiring: the worker takes no further request on any connection (Connection: close).
-    """
-
-    limits: Limits
-    parse: Parser
-    server: bytes = b""
-    date: bytes = b""
-    retiring: bool = False
 
 
 # Enum members by names of their own: on the hot path a global is cheaper than an attribute of a class.
@@ -294,7 +278,7 @@ class Http1Wire:
         else:
             self.persistence = _CLOSE
             begins = head or self._buffer[self._position : self._position + 5]
-            self.out.append(self._error_response(error, with_content=not begins.startswith(b"HEAD ")))
+            self.out.append(self.config.refusal(error, with_content=not begins.startswith(b"HEAD ")))
 
     # Outwards: what an exchange asks of its wire
 
@@ -387,20 +371,12 @@ class Http1Wire:
             exchange.response_fields = []
             with_content = exchange.method != "HEAD"
             exchange.body_sent = len(error.text) + 1 if with_content else 0
-            self.out.append(self._error_response(error, with_content=with_content))
+            self.out.append(self.config.refusal(error, with_content=with_content))
         elif exchange.sending is Sending.BODY:
             # A peer cannot tell a cut from an end where only the close ends the content.
             self.cut = not self._chunked and exchange.declared is None and exchange.has_content
         exchange.sending = Sending.DONE
         exchange.gone = True
-
-    def _error_response(self, error: ProtocolError, *, with_content: bool) -> bytes:
-        config = self.config
-        text = error.text.encode("ascii", "replace") + b"\n"
-        head = b"%b%b%bContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-        return head % (STATUS_LINES[error.status], config.date, config.server, len(text)) + (
-            text if with_content else b""
-        )
 
     # Persistence
 

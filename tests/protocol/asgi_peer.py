@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Coroutine, Generator
 from typing import Any
 
 from pyserve.protocol.asgi import Call, Message
+from pyserve.protocol.config import WireConfig
 from pyserve.protocol.exchange import Exchange, FileSpan
-from pyserve.protocol.http1 import Http1Wire, WireConfig
+from pyserve.protocol.http1 import Http1Wire
 from pyserve.protocol.parsers import PARSERS
 from tests.protocol.conversation import LIMITS, Response, read_responses
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import h11
 import pytest
 
+from pyserve.protocol.config import WireConfig
 from pyserve.protocol.exchange import Exchange, FileSpan, Receiving, Sending
-from pyserve.protocol.http1 import Http1Wire, WireConfig
+from pyserve.protocol.http1 import Http1Wire
 from pyserve.protocol.limits import Limits
 from pyserve.protocol.parsers import PARSERS, Parser
 

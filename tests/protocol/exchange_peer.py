@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from pyserve.protocol.config import WireConfig
 from pyserve.protocol.exchange import Exchange
-from pyserve.protocol.http1 import Http1Wire, WireConfig
+from pyserve.protocol.http1 import Http1Wire
 from pyserve.protocol.parsers import PARSERS
 from tests.protocol.conversation import LIMITS, Response, read_responses
 

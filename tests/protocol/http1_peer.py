@@ -1,7 +1,8 @@
 """Wires and what they want written."""
 
+from pyserve.protocol.config import WireConfig
 from pyserve.protocol.exchange import Exchange
-from pyserve.protocol.http1 import Http1Wire, WireConfig
+from pyserve.protocol.http1 import Http1Wire
 from pyserve.protocol.limits import Limits
 from pyserve.protocol.parsers import PARSERS, Parser
 from tests.protocol.conversation import (

@@ -4,9 +4,10 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from pyserve.protocol.config import WireConfig
 from pyserve.protocol.errors import Disconnected
 from pyserve.protocol.exchange import Exchange, FileSpan
-from pyserve.protocol.http1 import Http1Wire, WireConfig
+from pyserve.protocol.http1 import Http1Wire
 from pyserve.protocol.parsers import PARSERS
 from pyserve.protocol.wsgi import EnvironKeys, FileWrapper, make_environ, serve
 from tests.protocol.conversation import LIMITS, Response, read_responses
