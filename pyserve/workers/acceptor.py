@@ -93,16 +93,19 @@ class Acceptor:
 
     async def _open(self) -> None:
         for listener, factory in self._doors:
-            if self.state is not Accepting.OPEN:
+            if not self._is_open():
                 return
             duplicate = _Listener(listener.family, listener.type, listener.proto, os.dup(listener.fileno()))
             duplicate.setblocking(False)
             duplicate.acceptor = self
             server = await self._loop.create_server(factory, sock=duplicate, backlog=self._backlog)
-            if self.state is not Accepting.OPEN:
+            if not self._is_open():
                 server.close()
                 return
             self._servers.append(server)
+
+    def _is_open(self) -> bool:
+        return self.state is Accepting.OPEN
 
     def made(self, open_now: int, fd: int) -> None:
         """A connection was accepted. open_now: how many are open with it; fd: its descriptor."""

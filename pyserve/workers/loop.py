@@ -62,7 +62,7 @@ class AsyncWorker:
         loop = self.loop
         asyncio.set_event_loop(loop)
         loop.set_exception_handler(self._report)
-        watcher = Watcher(self._slot, self._registry.busy_with)
+        watcher = Watcher(self._slot, self._registry.busy_with, self._crew.pulse)
         watcher.start()
         try:
             code = self._complete(self._serve())
@@ -234,10 +234,10 @@ class AsyncWorker:
     # The clock
 
     def _tick(self) -> None:
-        """Once a second, just after the second has changed: the heartbeat and the Date field."""
+        """Just after each second has changed, and oftener for a short `timeout`: the heartbeat and the Date field."""
         self._slot.heartbeat = monotonic_ns()
         self._crew.tick(time())
-        self.loop.call_later(1.001 - time() % 1, self._tick)
+        self.loop.call_later(min(1.001 - time() % 1, self._crew.pulse), self._tick)
 
     def _scan(self) -> None:
         registry = self._registry

@@ -8,18 +8,21 @@ from pyserve.protocol.exchange import Exchange
 from pyserve.workers.logs import escape
 from pyserve.workers.scoreboard import Slot
 
-_LOOK = 0.5  # seconds between two looks
-_LATE = 1_500_000_000  # nanoseconds without a heartbeat: it comes each second
+_LOOK = 0.5  # heartbeats between two looks
+_LATE = 1.5  # heartbeats: one is missing
 
 
 class Watcher:
     """Publishes on the scoreboard which requests were in progress while the loop's heartbeat is late.
 
     The master reads it when it ends a silent worker. Publishing is the watcher's; the heartbeat never is.
+
+    pulse: seconds between two heartbeats.
     """
 
-    def __init__(self, slot: Slot, busy_with: Callable[[], list[Exchange]]) -> None:
+    def __init__(self, slot: Slot, busy_with: Callable[[], list[Exchange]], pulse: float = 1.0) -> None:
         self._slot = slot
+        self._pulse = pulse
         self._busy_with = busy_with
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
@@ -33,9 +36,9 @@ class Watcher:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._stopped.wait(_LOOK):
+        while not self._stopped.wait(_LOOK * self._pulse):
             now = monotonic_ns()
-            if now - self._slot.heartbeat < _LATE:
+            if now - self._slot.heartbeat < _LATE * self._pulse * 1e9:
                 self._slot.withdraw()
                 continue
             try:
