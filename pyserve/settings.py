@@ -5,9 +5,9 @@ A field of `Settings` declares its name, type and default, and in its `Option` t
 environment, `--print-config` and docs/settings.md (`python -m pyserve.settings` prints it) are made from this
 table; nothing else states a default, and nothing else reads `os.environ`.
 
-A value comes, in this order, from the command line (or a keyword of `pyserve.run`), from `PYSERVE_<NAME>`,
-from a variable that hosting platforms set (`PORT`, `WEB_CONCURRENCY`), or it is the default. A blank variable
-is an unset one.
+A value comes, in this order, from the command line (or a keyword of `pyserve.run`), from its `PYSERVE_` variable,
+which is named after the flag, from a variable that hosting platforms set (`PORT`, `WEB_CONCURRENCY`), or it is
+the default. A blank variable is an unset one.
 """
 
 # ruff: noqa: RUF009 - setting() returns a dataclass field, not a default

@@ -30,7 +30,7 @@ class Option:
 
     flags: separated by blanks, the one to show first; `APP` is the argument. only: the one worker class in
     which the setting has an effect; empty for both. fallbacks: environment variables that are read after
-    `PYSERVE_<NAME>`.
+    `variable`.
     """
 
     group: Group
