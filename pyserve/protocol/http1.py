@@ -102,6 +102,14 @@ class Http1Wire:
         exchange = self.exchange
         return self.persistence is _CLOSE and (exchange is None or exchange.sending is Sending.DONE)
 
+    @property
+    def ends_by_close(self) -> bool:
+        """Whether only the close ends the content that is being sent: a peer cannot tell a cut from an end then."""
+        exchange = self.exchange
+        if exchange is None or exchange.sending is not Sending.BODY or self._chunked:
+            return False
+        return exchange.declared is None and exchange.has_content
+
     def receive(self, data: bytes) -> Exchange | None:
         """Take octets; return an exchange to start when they complete its head.
 
@@ -373,8 +381,7 @@ class Http1Wire:
             exchange.body_sent = len(error.text) + 1 if with_content else 0
             self.out.append(self.config.refusal(error, with_content=with_content))
         elif exchange.sending is Sending.BODY:
-            # A peer cannot tell a cut from an end where only the close ends the content.
-            self.cut = not self._chunked and exchange.declared is None and exchange.has_content
+            self.cut = self.ends_by_close
         exchange.sending = Sending.DONE
         exchange.gone = True
 

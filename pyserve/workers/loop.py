@@ -27,6 +27,7 @@ from pyserve.workers.watcher import Watcher
 _T = TypeVar("_T")
 
 _LAST_ACCEPTS = 0.3  # seconds a draining worker goes on to accept what waits
+_TURNS = 4  # of the loop, within which a connection that was accepted is made, and one that was closed is lost
 _QUICK = 2.0  # seconds for a quick stop's lifespan shutdown, and for cancelled tasks to end
 
 
@@ -110,10 +111,12 @@ class AsyncWorker:
         if crew.phase is Phase.DRAINING:
             await self._drain(acceptor)
         acceptor.close()
-        if self._drained():
-            return 0
+        late = crew.phase is Phase.DRAINING and self._busy()
+        if late:
+            limit = crew.settings.graceful_timeout
+            self._log.warning("Requests did not finish within %g s and are cut off", limit)
         await self._cut()
-        return int(crew.phase is Phase.DRAINING)
+        return int(late)
 
     # The beginning
 
@@ -172,9 +175,8 @@ class AsyncWorker:
         until = crew.drained_since + limit if limit else None
         self._registry.deadlines.retire(crew.drained_since, crew.drain_idle)
         self._last_accepts(acceptor, crew.drained_since + _LAST_ACCEPTS)
-        while crew.phase is Phase.DRAINING and not (acceptor.closed and self._drained()):
+        while crew.phase is Phase.DRAINING and not (acceptor.closed and await self._drained()):
             if crew.grace_over:
-                self._log.warning("Requests did not finish within %g s and are cut off", limit)
                 return
             await self._change(until)
 
@@ -186,14 +188,25 @@ class AsyncWorker:
             acceptor.close()
             self._changed.set()
 
-    def _drained(self) -> bool:
-        return not self._registry.streams and not self._registry.tasks
+    async def _drained(self) -> bool:
+        """Whether nothing is left, also no connection that the loop has accepted and not made yet."""
+        registry = self._registry
+        for _ in range(_TURNS):
+            if registry.streams or registry.tasks:
+                return False
+            await asyncio.sleep(0)
+        return not registry.streams and not registry.tasks
+
+    def _busy(self) -> bool:
+        """Whether more is left than idle connections, which nobody misses."""
+        registry = self._registry
+        return bool(registry.tasks) or any(stream.busy for stream in registry.streams)
 
     async def _cut(self) -> None:
         """End what still runs: connections at once, tasks as fast as they take a cancellation."""
         registry = self._registry
         for stream in tuple(registry.streams):
-            stream.transport.abort()
+            stream.cut_off()
         for exchange in registry.tasks:
             exchange.gone = True  # a task that is due may meet its cancellation before the transport tells its loss
         tasks = tuple(registry.tasks.values())
@@ -203,6 +216,8 @@ class AsyncWorker:
             _, pending = await asyncio.wait(tasks, timeout=_QUICK)
             if pending:
                 self._log.error("%d requests did not end when they were cancelled", len(pending))
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
     async def _stop_lifespan(self) -> None:
         if self._lifespan is not None:

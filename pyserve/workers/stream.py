@@ -374,6 +374,15 @@ class Stream(asyncio.Protocol):
         self.wire.expire()
         self.transport.close()
 
+    def cut_off(self) -> None:
+        """End at once, whatever is under way."""
+        if self.idle:
+            self.drop()
+        elif self.wire.ends_by_close:
+            self.reset()
+        else:
+            self.transport.abort()
+
     def reset(self) -> None:
         """Break the connection off, so that the peer cannot take it for a regular end."""
         if self.phase is not Phase.CLOSED:
@@ -393,6 +402,13 @@ class Stream(asyncio.Protocol):
         if self.exchange is not None or wire.exchange is not None or wire.pending:
             return False
         return self.phase is _SERVING and not wire.closing
+
+    @property
+    def busy(self) -> bool:
+        """Whether something would be lost if the connection ended now."""
+        if self.sending_file or self.transport.get_write_buffer_size():
+            return True
+        return self.phase is _SERVING and not self.idle
 
     def expire(self) -> None:
         """The deadline of what the wire awaits has passed."""

@@ -347,3 +347,43 @@ def test_signals(loop: str, numbers: list[signal.Signals], path: str, code: int)
             assert b"Worker exiting (pid: %d)" % process.pid in process.stderr.read()
         for fd in (ready, alive, held):
             os.close(fd)
+
+
+def test_idle_connections_are_not_missed_when_the_time_is_over(loop: str) -> None:
+    with serving(hello, loop=loop, lifespan="off", keepalive=60.0, graceful_timeout=0.1) as served:
+        idle, silent = served.connect(), served.connect()
+        idle.get()
+        eventually(lambda: served.slot.connections == 2)
+        assert served.stop() == 0
+        assert idle.rest() == silent.rest() == b""
+        assert "cut off" not in served.log
+
+
+def test_a_cut_is_not_taken_for_an_end(loop: str) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"part", "more_body": True})
+        await asyncio.sleep(60)
+
+    with serving(application, loop=loop, lifespan="off", graceful_timeout=0.1) as served:
+        client = served.connect()
+        client.send(b"GET / HTTP/1.0\r\n\r\n")  # to which no length is told, and no chunks are sent
+        client.until(b"part")
+        assert served.stop() == 1
+        with pytest.raises(ConnectionResetError):
+            client.rest()
+
+
+def test_a_connection_that_is_about_to_be_made_is_waited_for(loop: str) -> None:
+    with serving(hello, loop=loop, lifespan="off") as served:
+        streams: Any = served.worker._registry.streams
+        stream = object()
+
+        async def drained() -> bool:
+            served.loop.call_soon(streams.add, stream)  # accepted in this turn, made in the next
+            try:
+                return await served.worker._drained()
+            finally:
+                streams.discard(stream)
+
+        assert not asyncio.run_coroutine_threadsafe(drained(), served.loop).result(PATIENCE)
