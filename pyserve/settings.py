@@ -1,9 +1,9 @@
 """Every setting, once.
 
 A field of `Settings` declares its name, type and default, and in its `Option` the flags, the kind of value
-(with its check), the help and the environment variables. The command line, the reading of the
-environment, `--print-config` and docs/settings.md (`python -m pyserve.settings` prints it) are made from this
-table; nothing else states a default, and nothing else reads `os.environ`.
+(with its check), the help and the environment variables. The command line, the reading of the environment,
+`--print-config` and docs/settings.md (`python -m pyserve.settings` prints it) are made from this table; nothing
+else states a default.
 
 A value comes, in this order, from the command line (or a keyword of `pyserve.run`), from its `PYSERVE_` variable,
 which is named after the flag, from a variable that hosting platforms set (`PORT`, `WEB_CONCURRENCY`), or it is
