@@ -63,8 +63,8 @@ class Door:
 class Doors:
     """The listeners of one worker.
 
-    listening: descriptor -> listener. state changes under the lock only; a connection is accepted under it, too, so
-    that nobody closes the listener meanwhile.
+    listening: descriptor -> listener. state changes under the lock only; a connection is accepted and added under it,
+    too: nobody closes the listener meanwhile, and the limit holds.
     """
 
     def __init__(self, deck: Deck) -> None:
@@ -76,6 +76,7 @@ class Doors:
         self._limit = deck.crew.connections
         self._last_fd = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE
         self._lock = threading.Lock()
+        self._admission = threading.Lock()
         self._words = context.slot.words
         self._board = context.scoreboard if context.multiprocess else None
         self._told = 0.0
@@ -95,9 +96,8 @@ class Doors:
         deck = self._deck
         door = self.listening[fd]
         for _ in range(1 if self._board is not None else _AT_ONCE):
-            if len(deck.table.open) >= self._limit and not self._make_room(door, hand):
-                return None
-            connection = self._accept(door)
+            is_full = len(deck.table.open) >= self._limit
+            connection = self._accept_for_idle(door, hand) if is_full else self._accept(door)
             if connection is None:
                 return None
             connection.ready(hand)
@@ -123,6 +123,16 @@ class Doors:
             if peer.fileno() >= self._last_fd:
                 self._starve(f"connection {len(deck.table.open) + 1} has number {peer.fileno()}")
             return self._add(door, peer, address)
+
+    def _accept_for_idle(self, door: Door, hand: Hand) -> Connection | None:
+        """Take a connection in the place of one that is idle."""
+        # One thread at a time: all of them may see the one who waits, and close a connection each.
+        if not self._admission.acquire(blocking=False):
+            return None
+        try:
+            return self._accept(door) if self._make_room(door, hand) else None
+        finally:
+            self._admission.release()
 
     def _add(self, door: Door, peer: socket.socket, address: object) -> Connection:
         deck = self._deck

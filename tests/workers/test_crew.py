@@ -250,8 +250,8 @@ from pathlib import Path
 from test_crew import make_alone
 crew = make_alone(Path({directory!r}))
 crew.handle_signals(lambda: None)
-print("ready", flush=True)
 def stuck_here():
+    print("ready", flush=True)
     {what}
 stuck_here()
 """
