@@ -111,7 +111,12 @@ class Settings:
         "for WSGI, async for ASGI.",
     )
     threads: int = setting(
-        Group.WORKERS, "--threads", 1, kinds.whole(1, 1024), "How many requests a worker runs at once (WSGI)."
+        Group.WORKERS,
+        "--threads",
+        1,
+        kinds.whole(1, 1024),
+        "How many WSGI requests a worker runs at once; 1 with --worker-class async: four more than there are "
+        "processors, 32 at most.",
     )
     worker_connections: int | None = setting(
         Group.WORKERS,
