@@ -13,7 +13,6 @@ Why accepting pauses:
 """
 
 import asyncio
-import contextlib
 import os
 import resource
 import select
@@ -24,8 +23,10 @@ from typing import Any
 
 RESERVE = 32  # descriptors left for the application, pipes and files when accepting pauses
 
+_FREE = 8  # of these, free when accepting goes on
 _STEP_BACK = 0.005  # seconds
 _LOOK_AGAIN = 0.1
+_QUIET = 60.0  # seconds between two lines about descriptors
 
 
 class Accepting(Enum):
@@ -84,6 +85,7 @@ class Acceptor:
         self._opening: asyncio.Task[None] | None = None
         self.unmade = False  # one is accepted of which `made` has not been told
         self._last_fd = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE
+        self._said = -_QUIET
         self.state = Accepting.NOT_YET
 
     async def open(self) -> None:
@@ -114,7 +116,9 @@ class Acceptor:
             return
         if fd >= self._last_fd:
             self._pause(Accepting.STARVED)
-            self._say(f"Few file descriptors are left (connection {open_now} has number {fd}): accepting pauses")
+            if self._loop.time() - self._said >= _QUIET:
+                self._said = self._loop.time()
+                self._say(f"Few file descriptors are left (connection {open_now} has number {fd}): accepting pauses")
             self._loop.call_later(_LOOK_AGAIN, self._look_for_descriptors)
         elif open_now >= self._limit:
             self._pause(Accepting.FULL)
@@ -191,12 +195,25 @@ class Acceptor:
     def _look_for_descriptors(self) -> None:
         if self.state is not Accepting.STARVED:
             return
-        with contextlib.suppress(OSError):
-            free = os.dup(self._doors[0][0].fileno())
-            os.close(free)
-            # Some more than one are to be free, lest accepting stop again at once.
-            if free < self._last_fd - RESERVE // 4:
-                self._resume()
-                return
-        self._make_room()
+        if self._enough_are_free():
+            self._resume()
+            return
+        if self.waiting():
+            self._make_room()
         self._loop.call_later(_LOOK_AGAIN, self._look_for_descriptors)
+
+    def _enough_are_free(self) -> bool:
+        """Whether as many descriptors are free as accepting takes, and some more, lest it stop again at once.
+
+        One says nothing: a new descriptor gets the lowest free number, and whatever was closed has left one.
+        """
+        taken: list[int] = []
+        try:
+            for _ in range(len(self._doors) + _FREE):
+                taken.append(os.dup(self._doors[0][0].fileno()))
+            return taken[-1] < self._last_fd
+        except OSError:
+            return False
+        finally:
+            for fd in taken:
+                os.close(fd)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _UNLIMITED = sys.maxsize
 _SERVER = b"Server: pyserve\r\n"
 COULD_NOT_BOOT = 3
-_RESERVE = 32  # descriptors that are left for the application and for files
+_RESERVE = 48  # descriptors that are left for the application, files and the worker's own, lest accepting starve
 
 
 class Phase(Enum):
