@@ -76,6 +76,7 @@ class Server:
     """A running server, at a TCP port and at a unix socket.
 
     app: what is served, from the folder `apps`. errors: patterns of the last lines of tracebacks that may be logged.
+    before: a command that runs what follows it.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Server:
         *options: str,
         environ: Mapping[str, str] | None = None,
         errors: tuple[str, ...] = (),
+        before: tuple[str, ...] = (),
     ) -> None:
         self.directory = directory
         self.out = directory / "out"
@@ -94,7 +96,7 @@ class Server:
         self.code: int | None = None
         self._errors = errors
         binds = ["--bind", f"{HOST}:{self.port}", "--bind", f"unix:{self.socket}"]
-        command = [*COMMAND, "--app-dir", str(APPS), *binds, *options, app]
+        command = [*before, *COMMAND, "--app-dir", str(APPS), *binds, *options, app]
         with open(self.out, "ab") as out, open(self.err, "ab") as err:
             self.process = subprocess.Popen(
                 command,
@@ -141,7 +143,7 @@ class Server:
             try:
                 with self.connect() as connection:
                     connection.sendall(b"GET %b HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n" % path.encode())
-                    return bool(connection.recv(1))
+                    return bool(b"".join(iter(lambda: connection.recv(65536), b"")))
             except OSError:
                 return False
 
