@@ -146,6 +146,11 @@ class Channel:
         """Whether it may give way to others; without owning it a guess."""
         return self.stage is Stage.LINGERING or (self.idle and self.wire.served > 0)
 
+    @property
+    def missed_by_nobody(self) -> bool:
+        """Whether nothing is under way; for its owner."""
+        return self.stage is Stage.LINGERING or (self.idle and not self._has_sent())
+
     def give_way(self, owner: Owner) -> bool:
         """Close an idle connection because others wait; False if it is idle no more, and then it is parked again."""
         if self.expendable and not self._has_sent():
@@ -207,12 +212,20 @@ class Channel:
 
     def reset(self, owner: Owner) -> None:
         """Close so that the peer cannot take it for a regular end."""
+        self._reset_by_close()
+        self._drop(owner)
+
+    def spoil(self) -> None:
+        """The process is about to end: that must not look like the end of the response. For any thread."""
+        if self.wire.ends_by_close:
+            self._reset_by_close()
+
+    def _reset_by_close(self) -> None:
         if self.socket.family != socket.AF_UNIX:
             try:
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             except OSError:
                 pass
-        self._drop(owner)
 
     def _drop(self, owner: Owner) -> None:
         self.stage = Stage.CLOSED

@@ -182,18 +182,26 @@ class Lookout(Owner):
             self._finish()
 
     def _cut(self) -> None:
-        """Close everything, whatever it is doing."""
+        """Close everything, whatever it is doing. That idle connections are open is no failure."""
         deck = self._deck
-        if deck.crew.phase is Phase.DRAINING:
-            self.code = 1
-            deck.crew.log.warning(
-                "%d connections were not done within %g s and are cut off",
-                len(deck.table.open),
-                deck.crew.settings.graceful_timeout,
-            )
-        for fd in tuple(deck.table.parked):
-            if (connection := deck.table.claim(fd)) is not None:
+        table = deck.table
+        draining = deck.crew.phase is Phase.DRAINING
+        late = 0
+        for fd in tuple(table.parked):
+            if (connection := table.claim(fd)) is None:
+                continue
+            if draining and connection.missed_by_nobody:
+                connection.close(self)
+            else:
+                late += 1
                 connection.reset(self)
+        for connection in tuple(table.open):  # in the hands of threads
+            late += 1
+            connection.spoil()
+        if late and draining:
+            self.code = 1
+            limit = deck.crew.settings.graceful_timeout
+            deck.crew.log.warning("%d connections were not done within %g s and are cut off", late, limit)
         deck.patience.end()
         self._finish()
 

@@ -159,8 +159,11 @@ def test_who_makes_progress_is_not_cut() -> None:
 def test_idle_connections_give_way_at_the_limit(threads: int) -> None:
     with serving(hello, threads, worker_connections=2) as served:
         first, second, third = (served.connect() for _ in range(3))
-        for client in (first, second, third):
+        for number, client in enumerate((first, second, third), 1):
             assert client.get()[1] == b"hello"
+            eventually(
+                lambda idle=min(number, 2): len(served.deck.table.parked) == idle
+            )  # after its answer, not before
         assert first.rest() == b""
         assert second.get()[1] == b"hello"
         assert third.get()[1] == b"hello"
@@ -418,3 +421,35 @@ def test_descriptors_are_given_back(threads: int) -> None:
         for _ in range(20):
             served.connect().get()
     assert count() == before
+
+
+def test_idle_connections_are_not_missed_when_the_time_is_over(threads: int) -> None:
+    with serving(hello, threads, keepalive=60.0, graceful_timeout=0.1) as served:
+        idle, silent = served.connect(), served.connect()
+        idle.get()
+        eventually(lambda: served.slot.connections == 2)
+        served.crew.drain()
+        assert idle.rest() == silent.rest() == b""
+        assert served.ended() == 0
+        assert "cut off" not in served.log
+
+
+def test_a_cut_is_not_taken_for_an_end(threads: int) -> None:
+    gate = Gate()
+
+    def application(environ: dict[str, Any], start: Start) -> Any:
+        start("200 OK", [])
+        yield b"part"
+        gate.open.wait(PATIENCE)
+
+    with serving(application, threads, graceful_timeout=0.1) as served:
+        client = served.connect()
+        client.send(b"GET / HTTP/1.0\r\n\r\n")  # to which no length is told, and no chunks are sent
+        client.until(b"part")
+        served.crew.drain()
+        eventually(lambda: served.crew.abandoned == 1 or not served.thread.is_alive())
+        (connection,) = served.deck.table.open
+        connection.socket.close()  # as the end of the process does
+        with pytest.raises(ConnectionResetError):
+            client.rest()
+        gate.open.set()
