@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -131,7 +132,7 @@ def test_a_response_that_nobody_reads(server: Server) -> None:
             request = path if path.endswith("1.0") else f"{path} HTTP/1.1"
             send(connection, f"GET {request}\nHost: a\n\n")
             receive_until(connection, b"\r\n\r\n")
-            wait_for(lambda: _is_cut(connection), "the end of the connection")
+            wait_for(partial(_is_cut, connection), "the end of the connection")
     assert server.workers() == workers
 
 

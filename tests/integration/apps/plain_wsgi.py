@@ -78,6 +78,13 @@ def block(environ, start_response):
     return [b"x" * size]
 
 
+def blocks(environ, start_response):
+    """As a list of many blocks."""
+    (size,) = _numbers(environ, size=1000)
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    return [b"x" * 1024] * (size // 1024)
+
+
 def steps(environ, start_response):
     """One block, and a second one when the file named by the query is there."""
     start_response("200 OK", TEXT)
@@ -235,6 +242,7 @@ ROUTES = {
 # The validator hides lists and file wrappers from the server, and refuses what breaks PEP 3333.
 UNCHECKED = {
     "/block": block,
+    "/blocks": blocks,
     "/file": file,
     "/boom": boom,
     "/late": late,

@@ -1,0 +1,188 @@
+"""Slow clients do not keep the others from being served: a sync worker with four threads.
+
+python -m pytest tests/integration/test_slow_clients.py          some hundred connections, as in every run
+python -m tests.integration.test_slow_clients                    a thousand, for longer, with figures
+"""
+
+import contextlib
+import resource
+import socket
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.clients import send, write_random
+from tests.integration.server import HOST, PATIENCE, Server, running, wait_for
+
+MIB = 1024 * 1024
+COUNT = 200
+ROUNDS = 3  # octets of each slow client while the others are measured
+PAUSE = 0.1  # seconds between two of them
+OTHERS = 100  # requests of the others
+
+OPTIONS = ("--threads", "4", "--header-timeout", "0", "--write-timeout", "0", "--backlog", "4096")
+RESPONSES = {
+    "block": "/block?size=1048576",
+    "list": "/blocks?size=1048576",
+    "file": "/file",
+}
+
+
+class SlowClients:
+    """Connections that do something small in turn, in a thread of their own, until they are left."""
+
+    def __init__(self, connections: list[socket.socket], act: Callable[[socket.socket], object], pause: float) -> None:
+        self._connections = connections
+        self._act = act
+        self._pause = pause
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.rounds = 0
+        self.broken = 0
+
+    def __enter__(self) -> "SlowClients":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            for connection in self._connections:
+                try:
+                    self._act(connection)
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    self.broken += 1
+            self.rounds += 1
+            if self._stopped.wait(self._pause):
+                return
+
+
+def connect(server: Server, count: int, stack: contextlib.ExitStack) -> list[socket.socket]:
+    """So many connections with as little room for what they receive as the kernel grants."""
+    connections = []
+    for _ in range(count):
+        connection = stack.enter_context(socket.socket())
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        connection.settimeout(PATIENCE)
+        connection.connect((HOST, server.port))
+        connections.append(connection)
+    return connections
+
+
+def latencies(server: Server, count: int) -> list[float]:
+    """Seconds that each of `count` requests takes, half of them on connections of their own."""
+    taken = []
+    with server.client() as kept:
+        for number in range(count):
+            with contextlib.ExitStack() as stack:
+                client = kept if number % 2 else stack.enter_context(server.client())
+                began = time.perf_counter()
+                assert client.get("/").text == "hello\n"
+                taken.append(time.perf_counter() - began)
+    return taken
+
+
+def judge(before: list[float], during: list[float]) -> None:
+    """Normal speed: not ten times slower in the middle, and nobody waits for long. Where something is wrong, some wait
+    for as long as the slow ones take, which is for ever."""
+    assert statistics.median(during) < 10 * statistics.median(before) + 0.01
+    assert max(during) < max(before) + 1
+
+
+def slow_heads(server: Server, count: int, rounds: int, pause: float, others: int) -> list[list[float]]:
+    """Clients that send their head octet by octet; the latencies of others before and during that."""
+    before = latencies(server, others)
+    with contextlib.ExitStack() as stack:
+        connections = connect(server, count, stack)
+        for connection in connections:
+            send(connection, "GET / HTTP/1.1\nHost: a\nX-Slow: ")
+        with SlowClients(connections, lambda connection: connection.send(b"x"), pause) as clients:
+            during = latencies(server, others)
+            wait_for(lambda: clients.rounds >= rounds, "the rounds", patience=600)
+            during += latencies(server, others)
+        assert not clients.broken
+        for connection in connections[:: max(1, count // 20)]:
+            send(connection, "\nConnection: close\n\n")
+            assert b"".join(iter(lambda one=connection: one.recv(65536), b"")).endswith(b"hello\n")
+    return [before, during]
+
+
+def slow_readers(
+    server: Server, path: str, content: bytes, count: int, rounds: int, pause: float, others: int
+) -> list[list[float]]:
+    """Clients that read a response octet by octet; the latencies of others before and during that."""
+    before = latencies(server, others)
+    with contextlib.ExitStack() as stack:
+        connections = connect(server, count, stack)
+        for connection in connections:
+            send(connection, f"GET {path} HTTP/1.1\nHost: a\nConnection: close\n\n")
+        with SlowClients(connections, lambda connection: connection.recv(1, socket.MSG_DONTWAIT), pause) as clients:
+            during = latencies(server, others)
+            wait_for(lambda: clients.rounds >= rounds, "the rounds", patience=600)
+            during += latencies(server, others)
+        assert not clients.broken
+        for connection in connections[:: max(1, count // 10)]:
+            assert read_whole(connection).endswith(content)
+    return [before, during]
+
+
+def read_whole(connection: socket.socket) -> bytes:
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    _raise_limit()
+    directory = tmp_path_factory.mktemp("slow")
+    write_random(directory / "payload", MIB)
+    with running(Server(directory, "plain_wsgi", *OPTIONS)) as server:
+        yield server
+
+
+def _raise_limit() -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def test_slow_heads(server: Server) -> None:
+    judge(*slow_heads(server, COUNT, ROUNDS, PAUSE, OTHERS))
+
+
+@pytest.mark.parametrize("kind", RESPONSES)
+def test_slow_readers(server: Server, kind: str) -> None:
+    content = (server.directory / "payload").read_bytes() if kind == "file" else b"x" * MIB
+    judge(*slow_readers(server, RESPONSES[kind], content, COUNT, ROUNDS, PAUSE, OTHERS))
+
+
+def main() -> None:
+    """A thousand of each, an octet a second."""
+    _raise_limit()
+    directory = Path(tempfile.mkdtemp())
+    payload = write_random(directory / "payload", MIB)
+    with running(Server(directory, "plain_wsgi", *OPTIONS)) as server:
+        scale = {"count": 1000, "rounds": 15, "pause": 1.0, "others": 1000}
+        results = {"heads": slow_heads(server, **scale)}
+        for kind, path in RESPONSES.items():
+            content = payload if kind == "file" else b"x" * MIB
+            results[kind] = slow_readers(server, path, content, **scale)
+    for name, (before, during) in results.items():
+        figures = [
+            f"{statistics.median(part) * 1000:.2f} ms, at most {max(part) * 1000:.2f} ms" for part in (before, during)
+        ]
+        print(f"{name:8} before: {figures[0]}; during: {figures[1]}")
+        judge(before, during)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
