@@ -26,7 +26,7 @@ def open_rest(file: Any) -> FileSpan | None:
         if raw is None:
             return None
         status = os.fstat(raw.fileno())
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:  # as of the files in /proc, which are not empty
             return None
         offset = raw.tell()
         fd = os.dup(raw.fileno())

@@ -154,3 +154,9 @@ def test_a_peer_that_has_gone(path: Path, pair: tuple[socket.socket, socket.sock
     with pytest.raises(BrokenPipeError):
         send_span(pair[0], span, 600)
     span.close()
+
+
+def test_a_file_that_does_not_know_its_size_is_read() -> None:
+    with open("/proc/self/status", "rb") as file:
+        assert os.fstat(file.fileno()).st_size == 0
+        assert open_rest(file) is None
