@@ -6,6 +6,7 @@ Lines are gathered and written in batches, as a system call for each would cost 
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Protocol
 
 from pyserve.workers.access_format import Answered, Peer, compile_format
@@ -17,7 +18,8 @@ _FLUSH_AT = 64 * 1024  # octets gathered that are not left waiting for the next 
 class AccessLog:
     """Gathers lines and writes them in batches.
 
-    destination: a path, or `-` for stdout. `ValueError` for a format that cannot be printed.
+    destination: a path, or `-` for stdout. report: where a file that cannot be written is reported, the error log if
+    None. `ValueError` for a format that cannot be printed.
 
     The worker's duties: call `tick` at least every 0.1 s, `flush` when it stops, `reopen` on SIGUSR1. All methods may
     be called from any thread, and `reopen` from a signal handler.
@@ -25,10 +27,12 @@ class AccessLog:
 
     __slots__ = ("__weakref__", "_errors", "_file", "_gathered", "_lines", "_lock", "_render")
 
-    def __init__(self, destination: str, access_log_format: str, errors: ErrorLog) -> None:
+    def __init__(
+        self, destination: str, access_log_format: str, errors: ErrorLog, report: Callable[[str], None] | None = None
+    ) -> None:
         self._render = compile_format(access_log_format)
         self._errors = errors
-        self._file = LogFile(destination, STDOUT, errors.error)
+        self._file = LogFile(destination, STDOUT, report or errors.error)
         self.forget()
         _open_logs.add(self)
 
@@ -112,8 +116,8 @@ class AccessSettings(Protocol):
     def access_log_format(self) -> str: ...
 
 
-def setup(settings: AccessSettings, errors: ErrorLog) -> AccessLog | None:
-    """Open the access log that the settings ask for; None when they ask for none. `ValueError` as `AccessLog`."""
+def setup(settings: AccessSettings, errors: ErrorLog, report: Callable[[str], None] | None = None) -> AccessLog | None:
+    """Open the access log that the settings ask for, None when they ask for none; the rest is as of `AccessLog`."""
     if not settings.accesslog:
         return None
-    return AccessLog(settings.accesslog, settings.access_log_format, errors)
+    return AccessLog(settings.accesslog, settings.access_log_format, errors, report)

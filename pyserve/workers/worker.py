@@ -72,7 +72,8 @@ def run(context: WorkerContext) -> int:
 def _muster(context: WorkerContext) -> Crew:
     application = context.application or load(context.settings)
     try:
-        log = access.setup(context.settings, context.log)
+        # All workers share the file: what is wrong with it is said by one of them.
+        log = access.setup(context.settings, context.log, None if context.index == 0 else context.log.debug)
     except ValueError as error:
         raise SettingsError(f"--access-logformat: {error}") from None
     return Crew(context, application, log)
@@ -82,6 +83,10 @@ def _serve(crew: Crew) -> int:
     """Run the class of worker that suits the application; only that one's modules are loaded."""
     worker_class = choose_worker_class(crew.settings, crew.application)
     if crew.context.age == 1:
+        if crew.settings.worker_class is None:
+            crew.log.info(
+                "Using worker: %s, as the application is %s", worker_class, crew.application.interface.upper()
+            )
         for warning in ineffective(crew.settings, worker_class, crew.application.interface):
             crew.log.warning("%s", warning)
     _spare_the_collector()
