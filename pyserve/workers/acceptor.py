@@ -18,8 +18,9 @@ import resource
 import select
 import socket
 from collections.abc import Callable, Sequence
-from enum import Enum
 from typing import Any
+
+from pyserve.workers.accepting import Accepting
 
 RESERVE = 32  # descriptors left for the application, pipes and files when accepting pauses
 
@@ -27,17 +28,6 @@ _FREE = 8  # of these, free when accepting goes on
 _STEP_BACK = 0.005  # seconds
 _LOOK_AGAIN = 0.1
 _QUIET = 60.0  # seconds between two lines about descriptors
-
-
-class Accepting(Enum):
-    """Whether connections are taken."""
-
-    NOT_YET = "not yet"
-    OPEN = "open"
-    FULL = "full"
-    STARVED = "starved"
-    STEPPING = "stepping back"
-    CLOSED = "closed"
 
 
 class _Listener(socket.socket):

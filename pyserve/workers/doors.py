@@ -17,10 +17,10 @@ import resource
 import select
 import socket
 import threading
-from enum import Enum
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from pyserve.workers.accepting import Accepting
 from pyserve.workers.connection import Connection
 from pyserve.workers.environ import Surroundings, Templates, error_stream
 from pyserve.workers.scoreboard import CONNECTIONS
@@ -37,17 +37,6 @@ _STEP_BACK = 0.005  # seconds
 _LAST_CALL = 0.3
 _QUIET = 60.0  # seconds between two lines about descriptors
 _NO_MORE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-
-
-class Accepting(Enum):
-    """Whether connections are taken."""
-
-    NOT_YET = "not yet"
-    OPEN = "open"
-    FULL = "full"
-    STARVED = "starved"
-    STEPPING = "stepping back"
-    CLOSED = "closed"
 
 
 class Door:
