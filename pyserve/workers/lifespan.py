@@ -55,16 +55,10 @@ class LifespanRunner:
         else:
             self._started = True
 
-    async def stop(self, limit: float | None) -> None:
-        """Let the application shut down, and wait for it, at most `limit` seconds."""
+    def shut_down(self) -> asyncio.Task[None] | None:
+        """Ask the application to shut down; what to wait for, None when it never began."""
         self._stop.set()
-        if self._task is None or self._task.done():
-            return
-        done, _ = await asyncio.wait((self._task,), timeout=limit)
-        if not done:
-            self._log.error("Lifespan shutdown took longer than %s s and was cancelled", limit)
-            self._task.cancel()
-            await asyncio.wait((self._task,), timeout=1)
+        return self._task
 
     async def _run(self) -> None:
         try:

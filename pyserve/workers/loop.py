@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Coroutine
 from functools import partial
 from time import monotonic, monotonic_ns, time
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pyserve.workers.acceptor import Acceptor, Factory
 from pyserve.workers.crew import BootError, Crew, Phase
@@ -28,7 +28,19 @@ _T = TypeVar("_T")
 
 _LAST_ACCEPTS = 0.3  # seconds a draining worker goes on to accept what waits
 _TURNS = 4  # of the loop, within which a connection that was accepted is made, and one that was closed is lost
-_QUICK = 2.0  # seconds for a quick stop's lifespan shutdown, and for cancelled tasks to end
+
+
+class Patience(NamedTuple):
+    """Seconds for what is left at the end: cancelled requests, the lifespan's shutdown, and the application's tasks."""
+
+    requests: float
+    lifespan: float
+    rest: float
+
+
+# Together less than the master waits: five seconds past `graceful_timeout`, two after INT or QUIT.
+_AT_THE_END = Patience(1.5, 2.0, 0.5)
+_AT_ONCE = Patience(0.5, 0.8, 0.3)
 
 
 def new_loop(kind: str) -> asyncio.AbstractEventLoop:
@@ -127,9 +139,7 @@ class AsyncWorker:
         self._lifespan = LifespanRunner(self._crew.application.callable, mode, self._log)
         starting = self.loop.create_task(self._lifespan.start())
         while not starting.done():
-            changed = self.loop.create_task(self._change())
-            await asyncio.wait((starting, changed), return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
+            await self._ended_or_changed(starting)
             if self._crew.phase is not Phase.RUNNING:
                 starting.cancel()
                 return
@@ -171,14 +181,12 @@ class AsyncWorker:
     async def _drain(self, acceptor: Acceptor) -> None:
         """Finish what has begun; return when nothing is left, or when no more time is."""
         crew = self._crew
-        limit = crew.settings.graceful_timeout
-        until = crew.drained_since + limit if limit else None
         self._registry.deadlines.retire(crew.drained_since, crew.drain_idle)
         self._last_accepts(acceptor, crew.drained_since + _LAST_ACCEPTS)
         while crew.phase is Phase.DRAINING and not (acceptor.closed and await self._drained()):
             if crew.grace_over:
                 return
-            await self._change(until)
+            await self._change(self._drains_until)
 
     def _last_accepts(self, acceptor: Acceptor, until: float) -> None:
         """Stop accepting once nobody waits: where no other worker has the listener, whoever waits would be reset."""
@@ -213,16 +221,26 @@ class AsyncWorker:
         for task in tasks:
             task.cancel()
         if tasks:
-            _, pending = await asyncio.wait(tasks, timeout=_QUICK)
+            _, pending = await asyncio.wait(tasks, timeout=self._patience.requests)
             if pending:
                 self._log.error("%d requests did not end when they were cancelled", len(pending))
         for _ in range(_TURNS):
             await asyncio.sleep(0)
 
     async def _stop_lifespan(self) -> None:
-        if self._lifespan is not None:
-            quick = self._crew.phase is Phase.QUITTING
-            await self._lifespan.stop(_QUICK if quick else self._settings.graceful_timeout or None)
+        """Let the application shut down, within what is left of `graceful_timeout`; quickly if it comes to that."""
+        task = self._lifespan.shut_down() if self._lifespan is not None else None
+        begun = monotonic()
+        while task is not None and not task.done():
+            until: float | None = begun + self._patience.lifespan
+            if self._crew.phase is Phase.DRAINING:
+                until = self._drains_until and max(self._drains_until, begun + self._patience.lifespan)
+            if until is not None and monotonic() >= until:
+                self._log.error("Lifespan shutdown took longer than %.1f s and was cancelled", until - begun)
+                task.cancel()
+                await asyncio.wait((task,), timeout=self._patience.rest)
+                return
+            await self._ended_or_changed(task, until)
 
     async def _clean_up(self) -> None:
         """Cancel what the application has left running, and let its asynchronous generators finish."""
@@ -230,10 +248,20 @@ class AsyncWorker:
         for task in rest:
             task.cancel()
         if rest:
-            await asyncio.wait(rest, timeout=_QUICK)
-        await self.loop.shutdown_asyncgens()
+            await asyncio.wait(rest, timeout=self._patience.rest)
+        generators = self.loop.create_task(self.loop.shutdown_asyncgens())
+        await asyncio.wait((generators,), timeout=self._patience.rest)
         if self._stop_pool is not None:
             self._stop_pool()
+
+    @property
+    def _patience(self) -> Patience:
+        return _AT_ONCE if self._crew.phase is Phase.QUITTING else _AT_THE_END
+
+    @property
+    def _drains_until(self) -> float | None:
+        limit = self._settings.graceful_timeout
+        return self._crew.drained_since + limit if limit else None
 
     def _master_died(self) -> None:
         self.loop.remove_reader(self._crew.context.master_fd)
@@ -267,6 +295,12 @@ class AsyncWorker:
         except TimeoutError:
             pass
         self._changed.clear()
+
+    async def _ended_or_changed(self, task: asyncio.Task[None], until: float | None = None) -> None:
+        """Wait as `_change` does, or until a task has ended."""
+        change = self.loop.create_task(self._change(until))
+        await asyncio.wait((task, change), return_when=asyncio.FIRST_COMPLETED)
+        change.cancel()
 
     def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log what the loop could not tell anybody else, such as the exception of a task that nobody awaits."""

@@ -54,16 +54,17 @@ class Call:
     """One request in its thread (`protocol.wsgi.Driver`).
 
     handed: octets given to the loop, counted by the thread. taken: of these, octets for which the transport had room,
-    counted by the loop.
+    counted by the loop. running: done when the application is.
     """
 
-    __slots__ = ("_stream", "_turn", "environ", "exchange", "handed", "taken")
+    __slots__ = ("_stream", "_turn", "environ", "exchange", "handed", "running", "taken")
 
     def __init__(self, stream: "WsgiStream", exchange: Exchange, environ: Environ) -> None:
         self._stream = stream
         self._turn = threading.Event()
         self.exchange = exchange
         self.environ = environ
+        self.running = Running(loop=stream.registry.loop)
         self.handed = 0
         self.taken = 0
 
@@ -120,6 +121,13 @@ class Call:
             self._stream.registry.loop.call_soon_threadsafe(what, self, *data)
         except RuntimeError:
             raise Disconnected("the worker has ended") from None
+
+
+class Running(asyncio.Future[None]):
+    """That a thread runs the application, among tasks that can be cancelled: it cannot."""
+
+    def cancel(self, msg: object = None) -> bool:
+        return False
 
 
 class WsgiStream(Stream):
@@ -204,7 +212,7 @@ class WsgiStream(Stream):
             return
         self._call = call = Call(self, exchange, self.environ)
         self._owner = _THREAD
-        registry.tasks[exchange] = registry.loop.create_future()
+        registry.tasks[exchange] = call.running
         self._hall.pool.submit(call.run)
 
     # What the thread tells, in the loop
@@ -239,6 +247,7 @@ class WsgiStream(Stream):
                 exchange.fail(500, "the application failed")
         self._take_over()
         self.environ = None
+        call.running.set_result(None)
         self.registry.ended(exchange)
 
     def _take_over(self) -> None:

@@ -140,9 +140,9 @@ def test_a_shutdown_that_failed_is_logged(loop: str) -> None:
 
 def test_a_shutdown_that_hangs_is_cancelled(loop: str) -> None:
     application = App("startup.complete", "wait", "hang")
-    with serving(application, loop=loop, graceful_timeout=0.1) as served:
-        assert served.stop() == 0
-        assert "Lifespan shutdown took longer than 0.1 s" in served.log
+    with serving(application, loop=loop) as served:
+        assert served.stop("quit") == 0
+        assert "Lifespan shutdown took longer than 0.8 s" in served.log
 
 
 def test_being_stopped_while_the_application_starts(loop: str) -> None:
@@ -179,3 +179,12 @@ def test_requests_come_after_the_startup(loop: str) -> None:
         client.socket.close()
         assert served.stop() == 0
     assert order == ["started", "request", "stopped"]
+
+
+def test_a_quick_stop_hurries_a_shutdown_that_hangs(loop: str) -> None:
+    application = App("startup.complete", "wait", "hang")
+    with serving(application, loop=loop) as served:
+        served.crew.drain()
+        eventually(lambda: application.events == ["lifespan.shutdown", "hang"])
+        assert served.stop("quit") == 0
+        assert "Lifespan shutdown took longer than" in served.log

@@ -203,7 +203,7 @@ def test_a_quick_stop_ends_the_draining(loop: str) -> None:
 
 
 def test_a_task_that_resists_cancellation_does_not_hold_the_worker(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop_module, "_QUICK", 0.1)
+    monkeypatch.setattr(loop_module, "_AT_THE_END", loop_module.Patience(0.1, 0.1, 0.1))
     begun = threading.Event()
 
     async def application(scope: Any, receive: Any, send: Any) -> None:

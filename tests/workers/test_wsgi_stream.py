@@ -419,4 +419,26 @@ def test_a_thread_that_does_not_return_is_left_behind(loop: str) -> None:
         client.send(request())
         assert started.wait(10)
         assert served.stop() == 1
+        assert "1 requests did not end" in served.log
         go.set()  # its answer meets a loop that is closed
+
+
+def test_a_thread_that_is_cut_off_closes_its_response(loop: str) -> None:
+    def blocks() -> Iterator[bytes]:
+        while True:
+            time.sleep(0.01)
+            yield b"x"
+
+    response = Closing(blocks())
+
+    def application(environ: Any, start_response: Any) -> Closing:
+        start_response("200 OK", [])
+        return response
+
+    with serving(application, "wsgi", loop=loop, graceful_timeout=0.1) as served:
+        client = served.connect()
+        client.send(request())
+        client.until(b"1\r\nx\r\n")
+        assert served.stop() == 1
+        assert response.closed == 1
+        assert "did not end" not in served.log
