@@ -62,6 +62,13 @@ def rss(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
+def peak(pid: int) -> int:
+    """The most resident octets that a process has ever had."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1]) * 1024
+
+
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without what the server would read, and with `extra`."""
     inherited = {
