@@ -1,9 +1,10 @@
-"""An application whose code is what the file `version` says when it is loaded; `broken` cannot be loaded."""
+"""An application whose code is what the file `version` says when it is loaded, or else the variable `VERSION`; `broken`
+cannot be loaded."""
 
 import os
 from pathlib import Path
 
-VERSION = Path("version").read_text()
+VERSION = os.environ.get("VERSION") or Path("version").read_text()
 LOADED_BY = os.getpid()
 if VERSION == "broken":
     raise LookupError("this version is broken")
