@@ -9,7 +9,7 @@ Why accepting pauses:
                connection that has been idle for longest gives way.
     STARVED    descriptors run out. This must be noticed before accept() fails: libuv answers EMFILE by dropping the
                client that waits.
-    STEPPING   this worker holds more than its share (the scoreboard's mean): the others go first, for a moment.
+    STEPPING   this worker holds more than its share: the others go first, as long as one of them does.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ import resource
 import select
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pyserve.workers.accepting import Accepting
 
 RESERVE = 32  # descriptors left for the application, pipes and files when accepting pauses
 
 _FREE = 8  # of these, free when accepting goes on
-_STEP_BACK = 0.005  # seconds
+_STEP_BACK = 0.01  # seconds between two looks at how the others are doing
 _LOOK_AGAIN = 0.1
 _QUIET = 60.0  # seconds between two lines about descriptors
 
@@ -44,17 +44,27 @@ class _Listener(socket.socket):
             raise BlockingIOError
         accepted = super().accept()
         acceptor.unmade = True
+        acceptor.accepted += 1
         return accepted
 
 
 Factory = Callable[[], asyncio.BaseProtocol]
 
 
+class Host(Protocol):
+    """What the acceptor asks of the connections that are open."""
+
+    def make_room(self) -> bool:
+        """Close the connection that has been idle for longest; False when none is idle."""
+
+    def has_more_than_its_share(self) -> bool:
+        """Whether other workers hold clearly fewer."""
+
+
 class Acceptor:
     """The listeners of one worker.
 
     doors: each listener with what makes the protocol of a connection to it. limit: how many connections may be open.
-    make_room: close the connection that has been idle for longest; False when none is idle.
     """
 
     def __init__(
@@ -62,20 +72,23 @@ class Acceptor:
         doors: Sequence[tuple[socket.socket, Factory]],
         backlog: int,
         limit: int,
-        make_room: Callable[[], bool],
+        host: Host,
         say: Callable[[str], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._doors = doors
         self._backlog = backlog
         self._limit = limit
-        self._make_room = make_room
+        self._host = host
         self._say = say
         self._servers: list[asyncio.Server] = []
         self._opening: asyncio.Task[None] | None = None
         self.unmade = False  # one is accepted of which `made` has not been told
+        self.accepted = 0  # connections, by asyncio
+        self._accepted_at_tick = 0
         self._last_fd = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE
         self._said = -_QUIET
+        self._someone_waited = False
         self.state = Accepting.NOT_YET
 
     async def open(self) -> None:
@@ -113,6 +126,10 @@ class Acceptor:
         elif open_now >= self._limit:
             self._pause(Accepting.FULL)
             self._watch()
+        elif self._host.has_more_than_its_share():
+            self._pause(Accepting.STEPPING)
+            self._someone_waited = False
+            self._loop.call_later(_STEP_BACK, self._look_at_others)
 
     def lost(self, open_now: int) -> None:
         """A connection has ended; `open_now` are left."""
@@ -123,12 +140,6 @@ class Acceptor:
     @property
     def closed(self) -> bool:
         return self.state is Accepting.CLOSED
-
-    def step_back(self) -> None:
-        """Let other workers go first for a moment."""
-        if self.state is Accepting.OPEN:
-            self._pause(Accepting.STEPPING)
-            self._loop.call_later(_STEP_BACK, self._step_forward)
 
     def close(self) -> None:
         """Accept no more, and let the listeners go: once nobody holds them, who connects is refused."""
@@ -147,7 +158,9 @@ class Acceptor:
 
     def tick(self) -> None:
         """Called about once a second. A connection that broke before it was made is not waited for."""
-        self.unmade = False
+        if self.accepted == self._accepted_at_tick:
+            self.unmade = False
+        self._accepted_at_tick = self.accepted
 
     def _pause(self, state: Accepting) -> None:
         self.state = state
@@ -159,9 +172,16 @@ class Acceptor:
         self.state = Accepting.OPEN
         self._opening = self._loop.create_task(self._open())
 
-    def _step_forward(self) -> None:
-        if self.state is Accepting.STEPPING:
+    def _look_at_others(self) -> None:
+        if self.state is not Accepting.STEPPING:
+            return
+        # Whoever still waits at the next look is not taken by the others: they may be stuck.
+        waits = self.waiting()
+        if (waits and self._someone_waited) or not self._host.has_more_than_its_share():
             self._resume()
+            return
+        self._someone_waited = waits
+        self._loop.call_later(_STEP_BACK, self._look_at_others)
 
     def _watch(self) -> None:
         for listener, _ in self._doors:
@@ -175,7 +195,7 @@ class Acceptor:
         if self.state is Accepting.FULL:
             # Either way the listeners stay readable: they are looked at again when there may be room.
             self._unwatch()
-            if not self._make_room():
+            if not self._host.make_room():
                 self._loop.call_later(_LOOK_AGAIN, self._look_for_idle)
 
     def _look_for_idle(self) -> None:
@@ -189,7 +209,7 @@ class Acceptor:
             self._resume()
             return
         if self.waiting():
-            self._make_room()
+            self._host.make_room()
         self._loop.call_later(_LOOK_AGAIN, self._look_for_descriptors)
 
     def _enough_are_free(self) -> bool:

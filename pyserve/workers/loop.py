@@ -149,8 +149,7 @@ class AsyncWorker:
     def _acceptor(self) -> Acceptor:
         settings = self._settings
         make = self._wsgi_doors if self._crew.application.interface == "wsgi" else self._asgi_doors
-        make_room = self._registry.make_room
-        return Acceptor(make(), settings.backlog, self._crew.connections, make_room, self._log.warning)
+        return Acceptor(make(), settings.backlog, self._crew.connections, self._registry, self._log.warning)
 
     # Only what the application needs is loaded.
 
@@ -189,8 +188,11 @@ class AsyncWorker:
             await self._change(self._drains_until)
 
     def _last_accepts(self, acceptor: Acceptor, until: float) -> None:
-        """Stop accepting once nobody waits: where no other worker has the listener, whoever waits would be reset."""
-        if acceptor.waiting() and monotonic() < until:
+        """Stop accepting once nobody waits: where no other worker has the listener, whoever waits would be reset.
+
+        So would be, by asyncio, a connection that is accepted and not made when its server is closed.
+        """
+        if (acceptor.unmade or acceptor.waiting()) and monotonic() < until:
             self.loop.call_later(0.01, self._last_accepts, acceptor, until)
         else:
             acceptor.close()

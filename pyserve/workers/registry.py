@@ -54,7 +54,7 @@ class Registry:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, crew: Crew, changed: Callable[[], None]) -> None:
-        """changed: called when a connection or a task has ended."""
+        """changed: called when a connection or a task has ended, once the worker retires."""
         self.loop = loop
         # What the loop is asked to call from within a request's task would else run in that request's context.
         self.context = contextvars.copy_context()
@@ -88,8 +88,6 @@ class Registry:
         acceptor = self.acceptor
         if acceptor is not None:
             acceptor.made(count, stream.transport.get_extra_info("socket").fileno())
-            if self._board is not None and self._has_more_than_its_share(count):
-                acceptor.step_back()
 
     def lost(self, stream: Stream) -> None:
         """A connection has ended."""
@@ -98,7 +96,8 @@ class Registry:
         self._words[CONNECTIONS] = count
         if self.acceptor is not None:
             self.acceptor.lost(count)
-        self._changed()
+        if self.deadlines.retired_at:
+            self._changed()
 
     def finished(self, exchange: Exchange, stream: Stream) -> None:
         """A response is complete, or never will be."""
@@ -174,17 +173,24 @@ class Registry:
         exchanges.sort(key=lambda exchange: (waiting.get(exchange) not in (None, current), exchange.arrived))
         return exchanges
 
-    def _has_more_than_its_share(self, count: int) -> bool:
+    def has_more_than_its_share(self) -> bool:
+        """Whether other workers hold clearly fewer connections, or answer clearly fewer requests."""
         board = self._board
-        assert board is not None
-        words = self._words
-        words[IN_FLIGHT] = in_flight = len(self.tasks)
-        mean = board.mean_connections()
-        return count > mean + 1 + mean / 8 or in_flight > board.mean_in_flight() * 1.25 + 2
+        if board is None:
+            return False
+        self._words[IN_FLIGHT] = in_flight = len(self.tasks)
+        return _stands_out(len(self.streams), board.mean_connections()) or _stands_out(
+            in_flight, board.mean_in_flight()
+        )
 
     def _flush(self, access: AccessLog) -> None:
         self._flushing = False
         access.tick()
+
+
+def _stands_out(value: int, mean: float) -> bool:
+    # Small differences are chance, and to step back has a price.
+    return value > mean + max(4.0, mean / 4)
 
 
 def _is_silent(exchange: Exchange, error: BaseException) -> bool:

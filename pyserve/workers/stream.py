@@ -14,61 +14,50 @@ The rules:
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from time import monotonic
 
-from pyserve.protocol.exchange import Data, Exchange, FileSpan, Sending
+from pyserve.protocol.exchange import Exchange, Receiving, Sending
 from pyserve.protocol.http1 import Awaiting, Http1Wire, Persistence
 from pyserve.workers.deadlines import Phase
 from pyserve.workers.parting import forget, shut_down
 from pyserve.workers.registry import Door, Registry
-from pyserve.workers.spans import SpanQueue
 from pyserve.workers.waiters import Waiters
+from pyserve.workers.writer import HIGH_WATER, Writer
 
-HIGH_WATER = 65536  # octets, in either direction
 LINGER_OCTETS = 1024 * 1024  # thrown away after the half-close
 
 _DONE = Sending.DONE
 _CLOSE = Persistence.CLOSE
-
-
 _SERVING = Phase.SERVING
 
 
-class Stream(asyncio.Protocol):
+class Stream(Writer):
     """The driver of one connection.
 
     remote: the peer's address as text, "" on a unix socket.
     exchange: the one being answered, or None.
     touched: when octets last came or a response ended (monotonic seconds, as all times here).
     began: when the head that is awaited began, 0.0 while nothing of it has come; once lingering, when that began.
-    written: octets handed out so far. progress, progressed: see `deadlines.stalls`.
+    progress, progressed: see `deadlines.stalls`.
     """
 
     __slots__ = (
-        "_arrivals", "_discarded", "_paused", "_peer_done", "_reading", "_room", "_spans", "_turn",
-        "began", "door", "exchange", "phase", "progress", "progressed", "registry", "remote", "touched", "transport",
-        "wire", "written",
+        "_arrivals", "_discarded", "_peer_done", "_reading", "began", "door", "exchange", "progress", "progressed",
+        "registry", "remote", "touched", "wire",
     )  # fmt: skip
 
-    transport: asyncio.Transport
-
     def __init__(self, registry: Registry, door: Door) -> None:
+        super().__init__(registry.loop)
         self.registry = registry
         self.door = door
         self.wire = Http1Wire(registry.config)
         self.exchange: Exchange | None = None
-        self.phase = _SERVING
         self.remote = ""
         self.touched = self.began = 0.0
-        self.written = 0
-        self._turn = HIGH_WATER
         self.progress = -1
         self.progressed = 0.0
-        self._paused = False  # the transport holds more than its high-water mark
-        self._room: Waiters | None = None  # for the transport to take more
         self._arrivals: Waiters | None = None  # for the exchange to change
-        self._spans: SpanQueue | None = None  # while a file is being sent: what goes out goes there
         self._reading = True
         self._peer_done = False
         self._discarded = 0
@@ -85,10 +74,8 @@ class Stream(asyncio.Protocol):
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment] # of TCP and unix sockets it is a Transport
+        super().connection_made(transport)
         self.touched = self.began = monotonic()
-        # uvloop's own low-water mark is 16 octets: the peer would wait for each refill.
-        self.transport.set_write_buffer_limits(HIGH_WATER, HIGH_WATER // 4)
         peer = self.transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             self.remote = peer[0]
@@ -125,12 +112,8 @@ class Stream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is None and self.phase is not Phase.CLOSED:
             shut_down(self.transport)
-        self.phase = Phase.CLOSED
-        if self._spans is not None:
-            self._spans.stop()
+        self._stop_writing()
         self._lose()
-        if self._room is not None:
-            self._room.wake()
         self.registry.lost(self)
 
     def _lose(self) -> None:
@@ -142,16 +125,6 @@ class Stream(asyncio.Protocol):
             self.registry.finished(exchange, self)
             self.left(exchange)
         self._wake()
-
-    def pause_writing(self) -> None:
-        self._paused = True
-
-    def resume_writing(self) -> None:
-        self._paused = False
-        if self._spans is not None:
-            self._spans.resume()
-        else:
-            self._has_room()
 
     # Outwards
 
@@ -175,72 +148,12 @@ class Stream(asyncio.Protocol):
                 # A write has failed; `connection_lost` will tell, but an application that never waits must know now.
                 exchange.gone = True
 
-    def write_pieces(self, out: list[Data]) -> None:
-        """Hand any data to the transport, or to the queue behind a file that is on its way."""
-        if self.phase is not _SERVING:
-            for piece in out:
-                if isinstance(piece, FileSpan):
-                    piece.close()
-        elif self._spans is not None or any(isinstance(piece, FileSpan) for piece in out):
-            if self._spans is None:
-                self._spans = SpanQueue(self.registry.loop, self)
-            self._spans.extend(out)
-        else:
-            self.write(b"".join(out))  # type: ignore[arg-type] # there is no FileSpan among them
-
-    def write(self, data: bytes) -> None:
-        """Write to the transport."""
-        if self.phase is _SERVING:
-            self.written += len(data)
-            self.transport.write(data)
-
-    def count(self, octets: int) -> None:
-        """Note octets that have gone past the transport (`spans.Outlet`)."""
-        self.written += octets
-
-    def sent(self) -> None:
-        """Everything behind a file, and the file, has been sent (`spans.Outlet`)."""
-        self._spans = None
+    def _has_room(self) -> None:
+        super()._has_room()
         if self.wire.closing:
             self.close()
-        if not self.full:
-            self._has_room()
-
-    def _has_room(self) -> None:
-        if self._room is not None:
-            self._room.wake()
-        if self.exchange is None:
+        elif self.exchange is None:
             self._soon(self._next)
-
-    def limit(self, octets: int) -> bool:
-        """Set the transport's high-water mark; tell whether it holds more (`spans.Outlet`)."""
-        if self.phase is Phase.CLOSED:
-            return False
-        self.transport.set_write_buffer_limits(octets, octets // 4)
-        return self._paused
-
-    def writable(self) -> Awaitable[None] | None:
-        """None while the transport takes more, else something to await until it does.
-
-        A response to a fast reader may never meet a full buffer: after each `HIGH_WATER` octets others have their turn.
-        """
-        if not self.full:
-            if self.written < self._turn:
-                return None
-            self._turn = self.written + HIGH_WATER
-            return asyncio.sleep(0)
-        return self.room()
-
-    @property
-    def full(self) -> bool:
-        """Whether what was handed out has not gone far enough for more."""
-        return (self._paused or self._spans is not None) and self.phase is _SERVING
-
-    def room(self) -> asyncio.Future[None]:
-        """Something to await until the transport may take more."""
-        if self._room is None:
-            self._room = Waiters(self.registry.loop)
-        return self._room.wait()
 
     # From one exchange to the next
 
@@ -252,7 +165,7 @@ class Stream(asyncio.Protocol):
             self._arrivals.wake()
         wire = self.wire
         if wire.persistence is _CLOSE:
-            self.close()
+            self.close(exchange)
         elif self._paused or self._spans is not None:
             self.pause_reading()  # one that asks for more than it takes must not fill the memory
         elif wire.pending or self._peer_done:
@@ -345,8 +258,12 @@ class Stream(asyncio.Protocol):
 
     # The end
 
-    def close(self) -> None:
-        """Half-close, linger, close (RFC 9112 section 9.6), once nothing is left to be written."""
+    def close(self, last: Exchange | None = None) -> None:
+        """Half-close, linger, close (RFC 9112 section 9.6), once nothing is left to be written.
+
+        last: the exchange that was the connection's last. Where that was its client's wish, nothing more comes that
+        could be answered with a reset, and lingering has no point.
+        """
         if self._spans is not None or self.phase is not _SERVING:
             return
         if self.wire.cut:
@@ -356,7 +273,7 @@ class Stream(asyncio.Protocol):
             self.registry.refused(self, self.wire.error)
         self.phase = Phase.LINGERING
         self.began = monotonic()
-        if self._peer_done:
+        if self._peer_done or (last is not None and self._was_to_be_last(last)):
             self.transport.close()
             return
         try:
@@ -367,6 +284,12 @@ class Stream(asyncio.Protocol):
         if not self._reading:
             self._reading = True
             self.transport.resume_reading()
+
+    def _was_to_be_last(self, exchange: Exchange) -> bool:
+        if exchange.error is not None or exchange.receiving is not Receiving.DONE or self.wire.pending:
+            return False
+        wishes = exchange.index.get(b"connection", b"").lower()
+        return b"close" in wishes or (exchange.version == "1.0" and b"keep-alive" not in wishes)
 
     def drop(self) -> None:
         """Close at once a connection on which nothing is under way: its place is needed."""
@@ -389,11 +312,6 @@ class Stream(asyncio.Protocol):
             self.phase = Phase.CLOSED
             forget(self.transport)
             self.transport.abort()
-
-    @property
-    def sending_file(self) -> bool:
-        """Whether a file, or what follows it, waits to be sent."""
-        return self._spans is not None
 
     @property
     def idle(self) -> bool:

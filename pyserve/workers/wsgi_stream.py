@@ -27,7 +27,8 @@ from pyserve.workers.environ import Templates
 from pyserve.workers.pool import Pool, default_size
 from pyserve.workers.registry import Door, Registry
 from pyserve.workers.sendfile import open_rest
-from pyserve.workers.stream import HIGH_WATER, Stream
+from pyserve.workers.stream import Stream
+from pyserve.workers.writer import HIGH_WATER
 
 
 class Owner(Enum):

@@ -11,7 +11,7 @@ import pytest
 
 from pyserve.workers import acceptor as acceptor_module
 from pyserve.workers.acceptor import Accepting, Acceptor
-from pyserve.workers.scoreboard import TIMEOUTS_KEEPALIVE, Scoreboard, State
+from pyserve.workers.scoreboard import TIMEOUTS_KEEPALIVE
 from tests.workers.serving import LOOPS, PATIENCE, Served, eventually, request, serving
 
 
@@ -134,11 +134,25 @@ def test_descriptors_running_out_pauses_accepting(loop: str, few_descriptors: in
         eventually(lambda: state(served) is Accepting.OPEN)
 
 
+class Others:
+    """What the acceptor asks of its worker."""
+
+    def __init__(self) -> None:
+        self.crowded = False
+
+    def make_room(self) -> bool:
+        return False
+
+    def has_more_than_its_share(self) -> bool:
+        return self.crowded
+
+
 def run_acceptor(test: Any) -> None:
-    """Run `test(acceptor, made)` on a loop, with an acceptor of one listener; `made` are its connections."""
+    """Run `test(acceptor, others, made, address)` on a loop, with one listener; `made` are its connections."""
 
     async def main() -> None:
         made: list[asyncio.BaseTransport] = []
+        others = Others()
 
         class Protocol(asyncio.Protocol):
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -147,9 +161,9 @@ def run_acceptor(test: Any) -> None:
 
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.setblocking(False)
-            acceptor = Acceptor([(listener, Protocol)], 10, 100, lambda: False, print)
+            acceptor = Acceptor([(listener, Protocol)], 10, 100, others, print)
             await acceptor.open()
-            await test(acceptor, made, listener.getsockname())
+            await test(acceptor, others, made, listener.getsockname())
             acceptor.close()
             for transport in made:
                 transport.close()
@@ -158,42 +172,59 @@ def run_acceptor(test: Any) -> None:
     asyncio.run(main())
 
 
-def test_stepping_back_is_for_a_moment() -> None:
-    async def test(acceptor: Acceptor, made: list[Any], address: Any) -> None:
-        acceptor.step_back()
-        assert acceptor.state is Accepting.STEPPING
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def test_stepping_back_until_the_share_is_even() -> None:
+    async def test(acceptor: Acceptor, others: Others, made: list[Any], address: Any) -> None:
+        others.crowded = True
         with socket.create_connection(address):
-            assert made == []
-            while not made:
-                await asyncio.sleep(0.001)
-        assert acceptor.state is Accepting.OPEN
+            await until(lambda: acceptor.state is Accepting.STEPPING)
+            await asyncio.sleep(0.05)  # nobody waits: there is no reason to come back
+            assert acceptor.state is Accepting.STEPPING
+            others.crowded = False
+            await until(lambda: acceptor.state is Accepting.OPEN)
+
+    run_acceptor(test)
+
+
+def test_who_is_not_taken_by_the_others_is_taken_after_all() -> None:
+    async def test(acceptor: Acceptor, others: Others, made: list[Any], address: Any) -> None:
+        others.crowded = True
+        clients = [socket.create_connection(address) for _ in range(5)]
+        await until(lambda: len(made) == 5)
+        await until(lambda: acceptor.state is Accepting.STEPPING)
+        for client in clients:
+            client.close()
 
     run_acceptor(test)
 
 
 def test_who_waits_is_known() -> None:
-    async def test(acceptor: Acceptor, made: list[Any], address: Any) -> None:
+    async def test(acceptor: Acceptor, others: Others, made: list[Any], address: Any) -> None:
         assert not acceptor.waiting()
-        acceptor.step_back()
         with socket.create_connection(address):
             assert acceptor.waiting()
-            while not made:
-                await asyncio.sleep(0.001)
+            await until(lambda: made)
             assert not acceptor.waiting()
 
     run_acceptor(test)
 
 
-@pytest.mark.parametrize("stepping", [True, False])
-def test_closed_is_closed(stepping: bool) -> None:
-    async def test(acceptor: Acceptor, made: list[Any], address: Any) -> None:
-        if stepping:
-            acceptor.step_back()
+@pytest.mark.parametrize("crowded", [True, False])
+def test_closed_is_closed(crowded: bool) -> None:
+    async def test(acceptor: Acceptor, others: Others, made: list[Any], address: Any) -> None:
+        others.crowded = crowded
+        with socket.create_connection(address):
+            await until(lambda: made)
         acceptor.close()
         assert acceptor.closed
-        acceptor.step_back()
+        others.crowded = False
         acceptor.lost(0)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.03)
         assert acceptor.closed
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address)
@@ -203,7 +234,7 @@ def test_closed_is_closed(stepping: bool) -> None:
 
 
 def test_one_connection_at_a_time_on_asyncio() -> None:
-    async def test(acceptor: Acceptor, made: list[Any], address: Any) -> None:
+    async def test(acceptor: Acceptor, others: Others, made: list[Any], address: Any) -> None:
         clients = [socket.create_connection(address) for _ in range(5)]
         seen = []
         while len(made) < 5:
@@ -215,35 +246,3 @@ def test_one_connection_at_a_time_on_asyncio() -> None:
             client.close()
 
     run_acceptor(test)
-
-
-def test_a_worker_with_more_than_its_share_steps_back(loop: str) -> None:
-    with serving(hello, loop=loop, lifespan="off") as served:
-        board = Scoreboard(2, 1)
-        for slot in board.slots():
-            slot.state = State.READY
-        registry = served.worker._registry
-        registry._board = board
-        registry._words = board.slot(0).words
-        stepped = threading.Semaphore(0)
-        step_back = Acceptor.step_back
-
-        def count(acceptor: Acceptor) -> None:
-            stepped.release()
-            step_back(acceptor)
-
-        acceptor = registry.acceptor
-        assert acceptor is not None
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Acceptor, "step_back", count)
-            clients = [served.connect() for _ in range(6)]
-            for client in clients:
-                assert client.get()[1] == b"ok"
-            assert stepped.acquire(timeout=PATIENCE)
-            board.slot(1).connections = 50
-            while stepped.acquire(blocking=False):
-                pass
-            more = [served.connect() for _ in range(6)]
-            for client in more:
-                assert client.get()[1] == b"ok"
-            assert not stepped.acquire(blocking=False)

@@ -89,23 +89,51 @@ def test_an_upload_without_end_after_the_half_close_is_cut_off(loop: str) -> Non
         eventually(lambda: served.slot.connections == 0)
 
 
-def test_connection_close_is_a_half_close_until_the_client_closes(loop: str) -> None:
-    with serving(hello, loop=loop, lifespan="off") as served:
+async def last(scope: Any, receive: Any, send: Any) -> None:
+    await send(OK | {"headers": [(b"content-length", b"2"), (b"connection", b"close")]})
+    await send(BODY)
+
+
+def test_a_close_that_the_client_does_not_expect_is_a_half_close(loop: str) -> None:
+    with serving(last, loop=loop, lifespan="off") as served:
         client = served.connect()
-        client.send(request("/", "Connection: close"))
+        client.send(request())
         assert client.rest().endswith(b"\r\n\r\nok")
-        client.send(b"more")  # no reset comes of it
+        client.send(request())  # no reset comes of it
+        assert served.slot.connections == 1
         client.socket.close()
         eventually(lambda: served.slot.connections == 0)
 
 
 def test_a_client_that_does_not_close_is_not_waited_for_long(loop: str) -> None:
-    with serving(hello, loop=loop, lifespan="off") as served:
+    with serving(last, loop=loop, lifespan="off") as served:
         client = served.connect()
-        client.send(request("/", "Connection: close"))
+        client.send(request())
         assert client.rest().endswith(b"ok")
         assert served.slot.connections == 1
         eventually(lambda: served.slot.connections == 0)
+
+
+@pytest.mark.parametrize(
+    ("octets", "at_once"),
+    [
+        (request("/", "Connection: close"), True),
+        (b"GET / HTTP/1.0\r\n\r\n", True),
+        (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", False),
+        (request("/", "Connection: close") + b"more", False),
+        (request("/", "Connection: close", "Content-Length: 9", method="POST"), False),
+    ],
+)
+def test_where_the_client_has_wished_the_close_there_is_no_lingering(loop: str, octets: bytes, at_once: bool) -> None:
+    with serving(last, loop=loop, lifespan="off") as served:
+        client = served.connect()
+        client.send(octets)
+        assert client.rest().endswith(b"ok")
+        if at_once:
+            eventually(lambda: served.slot.connections == 0)
+        else:
+            threading.Event().wait(0.1)
+            assert served.slot.connections == 1
 
 
 def test_fin_between_requests_closes(loop: str) -> None:
