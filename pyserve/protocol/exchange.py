@@ -218,7 +218,8 @@ class Exchange:
             if not self.status:
                 _drop(data)
                 raise ApplicationError("data before the response's head")
-            if self.declared is None and not more and (self.has_content or (size and self.method == "HEAD")):
+            known = size and self.method == "HEAD" and self.status not in _WITHOUT_CONTENT
+            if self.declared is None and not more and (self.has_content or known):
                 self.declared = size  # the whole content is at hand
             self.left = self.declared
             if not more and size == self.declared and self.has_content:

@@ -162,7 +162,7 @@ def test_the_error_log_as_gunicorn_words_it(serve: Serve, app: str) -> None:
         rf"{stamp} \[{server.pid}\] \[INFO\] Listening at: http://127\.0\.0\.1:{server.port},unix:\S+ \({server.pid}\)",
         rf"{stamp} \[{server.pid}\] \[INFO\] Using worker: \w+",
         rf"{stamp} \[{worker}\] \[INFO\] Booting worker with pid: {worker}",
-        rf"{stamp} \[{worker}\] \[INFO\] Using worker: (sync, for WSGI|async, for ASGI)",
+        rf"{stamp} \[{worker}\] \[INFO\] Using worker: a?sync, as the application is [AW]SGI",
         rf"{stamp} \[{server.pid}\] \[INFO\] Handling signal: term",
         rf"{stamp} \[{worker}\] \[INFO\] Worker exiting \(pid: {worker}\)",
         rf"{stamp} \[{server.pid}\] \[INFO\] Shutting down: Master",
