@@ -1,12 +1,13 @@
 """Limits of a worker: how many requests it serves in its life, how many connections it holds at a time."""
 
 import contextlib
+import select
 from collections.abc import Callable
 
 import pytest
 
 from tests.integration.clients import Hammer, receive_all, receive_until, send
-from tests.integration.server import Server, wait_for
+from tests.integration.server import PATIENCE, Server, wait_for
 from tests.integration.ways import BOTH, WAYS
 
 Serve = Callable[..., Server]
@@ -56,8 +57,14 @@ def test_worker_connections(serve: Serve, app: str, options: tuple[str, ...]) ->
         another = stack.enter_context(server.connect())
         send(another, "GET / HTTP/1.1\nHost: a\n\n")
         receive_until(another, b"hello\n")
-        assert receive_all(kept[0]) == b""
-        for connection in (kept[3], another):
+        given_up, _, _ = select.select(kept, [], [], PATIENCE)
+        # Threads may put two connections aside in another order than that of their answers.
+        assert kept[0] in given_up or "--threads" in options
+        for connection in given_up:
+            assert receive_all(connection) == b""
+        rest = [connection for connection in kept if connection not in given_up]
+        assert len(rest) >= 2
+        for connection in (rest[-1], another):
             send(connection, "GET / HTTP/1.1\nHost: a\n\n")
             receive_until(connection, b"hello\n")
 
