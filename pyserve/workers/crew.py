@@ -179,6 +179,7 @@ class Crew:
         """End the process here and now, from any thread: something does not let go."""
         if self.access is not None:
             self.access.flush()
+        self.log.info("Worker exiting (pid: %s)", os.getpid())
         os._exit(code)
 
     @property

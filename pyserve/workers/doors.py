@@ -4,7 +4,7 @@ The listeners are in the epoll of the connections, with EPOLLEXCLUSIVE: a new co
 Such an entry cannot be modified, so accepting pauses by taking the listeners out and resumes by putting them back:
 
     FULL       `worker_connections` are open and none of them is idle. What waits stays in the kernel's queue.
-    STARVED    descriptors run out; noticed before accept() or the application fails
+    STARVED    descriptors run out, which is noticed before accept() or the application fails; or accept() fails
     STEPPING   this worker holds more than its share of the connections (the scoreboard's mean): others go first
     CLOSED     the worker retires. It takes all that wait there first: nobody else may have been woken for them
 """
@@ -36,7 +36,7 @@ _AT_ONCE = 16  # connections taken in a row where no other worker wants them
 _STEP_BACK = 0.005  # seconds
 _LAST_CALL = 0.3
 _QUIET = 60.0  # seconds between two lines about descriptors
-_NO_MORE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_GONE = (errno.EAGAIN, errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH)
 
 
 class Door:
@@ -67,7 +67,8 @@ class Doors:
         self._lock = threading.Lock()
         self._admission = threading.Lock()
         self._words = context.slot.words
-        self._board = context.scoreboard if context.multiprocess else None
+        # With listeners of their own nobody else can take what waits at this worker's.
+        self._board = context.scoreboard if context.multiprocess and not settings.reuse_port else None
         self._told = 0.0
         self.listening = {listener.fileno(): Door(listener, surroundings) for listener in context.listeners}
         self.state = Accepting.NOT_YET
@@ -89,7 +90,7 @@ class Doors:
             connection = self._accept_for_idle(door, hand) if is_full else self._accept(door)
             if connection is None:
                 return None
-            connection.ready(hand)
+            hand.serve(connection)
         if self._board is not None and self._has_more_than_its_share():
             with self._lock:
                 self._pause(Accepting.STEPPING)
@@ -105,12 +106,13 @@ class Doors:
             try:
                 peer, address = door.listener.accept()
             except OSError as error:
-                if error.errno in _NO_MORE:
+                # Who has gone again is nobody's loss; anything else would be met again and again.
+                if error.errno not in _GONE:
                     self._starve(str(error))
                 return None
             peer.setblocking(False)
             if peer.fileno() >= self._last_fd:
-                self._starve(f"connection {len(deck.table.open) + 1} has number {peer.fileno()}")
+                self._starve(f"few file descriptors are left, a connection has number {peer.fileno()}")
             return self._add(door, peer, address)
 
     def _accept_for_idle(self, door: Door, hand: Hand) -> Connection | None:
@@ -187,7 +189,7 @@ class Doors:
         now = monotonic()
         if not self._told or now - self._told > _QUIET:
             self._told = now
-            self._deck.crew.log.warning("Few file descriptors are left (%s): accepting pauses", how)
+            self._deck.crew.log.warning("Accepting pauses: %s", how)
 
     def look_again(self, owner: Owner) -> None:
         """Called about once a second: whatever else may have kept somebody waiting."""

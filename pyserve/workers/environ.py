@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import os
 import socket
 import sys
 from dataclasses import dataclass
@@ -72,7 +72,6 @@ def error_stream(log: ErrorLog) -> IO[str]:
     fd = log.fileno()
     if fd == STDERR and sys.stderr is not None:
         return sys.stderr
-    if fd < 0:
-        return io.StringIO() if sys.stderr is None else sys.stderr
     # The log keeps its descriptor's number when it is opened anew.
-    return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+    target: int | str = fd if fd >= 0 else os.devnull
+    return open(target, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=fd < 0)

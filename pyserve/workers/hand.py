@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pyserve.workers.channel import Channel, Stage
 from pyserve.workers.table import Owner
 
 if TYPE_CHECKING:
@@ -46,12 +47,20 @@ class Hand(Owner):
                 for fd, _ in events:
                     connection = take(fd, None)
                     if connection is not None:
-                        connection.ready(self)
+                        self.serve(connection)
                     elif fd in listening:
                         # Another listener of the same batch may have asked for a pause already.
                         pause = deck.doors.accept(fd, self) or pause
             except KeyboardInterrupt:
                 deck.crew.quit()  # the application has taken over the signal
             except Exception:
-                # Nothing that happens on one connection ends the thread that serves them all.
                 deck.crew.log.exception("Unhandled exception in a serving thread")
+
+    def serve(self, connection: Channel) -> None:
+        """Do what is to be done for a connection; nothing that goes wrong there ends the thread that serves all."""
+        try:
+            connection.ready(self)
+        except Exception:
+            self._deck.crew.log.exception("Unhandled exception on a connection")
+            if self._deck.table.parked.get(connection.fd) is not connection and connection.stage is not Stage.CLOSED:
+                connection.reset(self)

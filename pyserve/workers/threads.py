@@ -11,6 +11,7 @@ one of those that serve: with one thread the application runs where it was loade
 from __future__ import annotations
 
 import threading
+from time import monotonic
 
 from pyserve.workers.crew import Crew
 from pyserve.workers.deck import Deck
@@ -51,8 +52,9 @@ class ThreadWorker:
         crew.ready()
         self._hands[0].work()
         lookout.left.set()
+        until = monotonic() + _LEAVE
         for thread in others:
-            thread.join(_LEAVE)
+            thread.join(max(0.0, until - monotonic()))
         crew.write_signals_to(-1)
         lookout.join()
         if not any(thread.is_alive() for thread in others):

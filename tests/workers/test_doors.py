@@ -85,14 +85,14 @@ def test_descriptors_run_out(threads: int, few_descriptors: int) -> None:
         for one in late:
             one.send(request())
         eventually(lambda: state(served) is Accepting.STARVED)
-        eventually(lambda: "Few file descriptors are left" in served.log)
+        eventually(lambda: "Accepting pauses: few file descriptors are left" in served.log)
         assert late[0].response()[1] == b"hello"  # whoever was let in is served
         for fd in held:
             os.close(fd)
         for one in late[1:]:
             assert one.response()[1] == b"hello"
         assert state(served) is Accepting.OPEN
-        assert served.log.count("Few file descriptors") == 1
+        assert served.log.count("Accepting pauses: ") == 1
 
 
 def test_no_descriptor_is_left_at_all(threads: int, few_descriptors: int) -> None:
@@ -114,7 +114,7 @@ def test_no_descriptor_is_left_at_all(threads: int, few_descriptors: int) -> Non
         for one in late:
             assert one.recv(65536).endswith(b"hello")
             one.close()
-        eventually(lambda: served.log.count("Few file descriptors") == 1)
+        eventually(lambda: served.log.count("Accepting pauses: ") == 1)
 
 
 # Other workers
@@ -133,3 +133,12 @@ def test_who_has_more_than_its_share_steps_back(threads: int) -> None:
         for _ in range(3):
             assert served.connect().get()[1] == b"hello"
         assert time.monotonic() - began < 5
+
+
+def test_a_listener_that_fails_is_no_busy_loop(threads: int) -> None:
+    with serving(hello, threads) as served:
+        served.listener.shutdown(socket.SHUT_RDWR)  # for all who share it
+        eventually(lambda: "Accepting pauses: [Errno 22]" in served.log)
+        before = time.process_time()
+        time.sleep(0.5)
+        assert time.process_time() - before < 0.2
