@@ -17,7 +17,7 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic
 
-from pyserve.protocol.exchange import Exchange, Receiving, Sending
+from pyserve.protocol.exchange import Data, Exchange, Receiving, Sending
 from pyserve.protocol.http1 import Awaiting, Http1Wire, Persistence
 from pyserve.workers.deadlines import Phase
 from pyserve.workers.parting import forget, shut_down
@@ -26,6 +26,9 @@ from pyserve.workers.waiters import Waiters
 from pyserve.workers.writer import HIGH_WATER, Writer
 
 LINGER_OCTETS = 1024 * 1024  # thrown away after the half-close
+
+_BURST = 0.001  # seconds
+_GATHERED = 8  # pieces, each of up to some 16 KiB
 
 _DONE = Sending.DONE
 _CLOSE = Persistence.CLOSE
@@ -43,8 +46,8 @@ class Stream(Writer):
     """
 
     __slots__ = (
-        "_arrivals", "_discarded", "_peer_done", "_reading", "began", "door", "exchange", "progress", "progressed",
-        "registry", "remote", "touched", "wire",
+        "_arrivals", "_discarded", "_due", "_peer_done", "_reading", "_wrote", "began", "door", "exchange",
+        "progress", "progressed", "registry", "remote", "touched", "wire",
     )  # fmt: skip
 
     def __init__(self, registry: Registry, door: Door) -> None:
@@ -58,6 +61,8 @@ class Stream(Writer):
         self.progress = -1
         self.progressed = 0.0
         self._arrivals: Waiters | None = None  # for the exchange to change
+        self._due = False  # `_flush_gathered` will be called
+        self._wrote = 0.0  # when a piece of a response last left
         self._reading = True
         self._peer_done = False
         self._discarded = 0
@@ -131,22 +136,47 @@ class Stream(Writer):
     def flush(self) -> None:
         """Hand what is in the wire's `out` to the transport, and notice the end of the response."""
         out = self.wire.out
-        if out:
-            data = out[0]
-            if len(out) == 1 and type(data) is bytes and self._spans is None and self.phase is _SERVING:
-                out.clear()
-                self.written += len(data)
-                self.transport.write(data)
-            else:
-                self.wire.out = []
-                self.write_pieces(out)
         exchange = self.exchange
-        if exchange is not None:
-            if exchange.sending is _DONE:
+        if exchange is None or exchange.sending is _DONE:
+            self._write_out(out)
+            if exchange is not None:
                 self._finish(exchange)
-            elif self.transport.is_closing():
+        elif not self._is_gathering(out):
+            self._write_out(out)
+            if self.transport.is_closing():
                 # A write has failed; `connection_lost` will tell, but an application that never waits must know now.
                 exchange.gone = True
+
+    def _write_out(self, out: list[Data]) -> None:
+        if not out:
+            return
+        data = out[0]
+        if len(out) == 1 and type(data) is bytes and self._spans is None and self.phase is _SERVING:
+            out.clear()
+            self.written += len(data)
+            self.transport.write(data)
+        else:
+            self.wire.out = []
+            self.write_pieces(out)
+
+    def _is_gathering(self, out: list[Data]) -> bool:
+        """Whether to wait for more of a response whose small pieces follow each other in no time.
+
+        A system call for each costs more than all else. They leave when a millisecond has passed since some have, or
+        when the application waits for something; so one that is slow, or blocks the loop, has each piece sent at once.
+        """
+        now = monotonic()
+        if now - self._wrote > _BURST or len(out) >= _GATHERED or not out:
+            self._wrote = now
+            return False
+        if not self._due:
+            self._due = True
+            self._soon(self._flush_gathered)
+        return True
+
+    def _flush_gathered(self) -> None:
+        self._due = False
+        self._write_out(self.wire.out)
 
     def _has_room(self) -> None:
         super()._has_room()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pyserve.workers.stream import Stream
 from tests.workers.serving import LOOPS, eventually, request, serving
 
 OK: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
@@ -139,6 +140,46 @@ def test_streamed_response_leaves_piece_by_piece(loop: str) -> None:
         assert b"Transfer-Encoding: chunked" in client.until(b"3\r\none\r\n")
         served.call(more.set)
         assert client.until(b"0\r\n\r\n") == b"3\r\ntwo\r\n0\r\n\r\n"
+
+
+def test_small_pieces_that_follow_each_other_leave_together(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes = 0
+    write_out = Stream._write_out
+
+    def count(stream: Stream, out: Any) -> None:
+        nonlocal writes
+        writes += bool(out)
+        write_out(stream, out)
+
+    monkeypatch.setattr(Stream, "_write_out", count)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10000")]})
+        for number in range(1000):
+            await send({"type": "http.response.body", "body": b"%09d\n" % number, "more_body": True})
+        await send({"type": "http.response.body"})
+
+    with serving(application, loop=loop, lifespan="off") as served:
+        client = served.connect()
+        assert client.get()[1] == b"".join(b"%09d\n" % number for number in range(1000))
+        assert writes < 300
+
+
+def test_a_piece_does_not_wait_for_an_application_that_blocks(loop: str) -> None:
+    blocks = threading.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+        await send({"type": "http.response.body", "body": b"ab", "more_body": True})
+        blocks.wait(10)
+        await send({"type": "http.response.body", "body": b"cd"})
+
+    with serving(application, loop=loop, lifespan="off") as served:
+        client = served.connect()
+        client.send(request())
+        client.until(b"ab")
+        blocks.set()
+        client.until(b"cd")
 
 
 def test_send_waits_for_a_client_that_does_not_read(loop: str) -> None:
