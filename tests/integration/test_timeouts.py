@@ -1,15 +1,17 @@
 """Deadlines: of requests that get stuck, and of clients that do not go on."""
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
 
 from tests.integration.clients import receive_all, receive_until, send
 from tests.integration.points import ASGI_BRIEF, WSGI_BRIEF, Point
-from tests.integration.server import Server, running, wait_for
+from tests.integration.server import HOST, PATIENCE, Server, running, wait_for
 from tests.integration.ways import BOTH
 
 Serve = Callable[..., Server]
@@ -70,17 +72,55 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     point: Point = request.param
     directory = tmp_path_factory.mktemp("impatient")
     short = ("--header-timeout", "0.3", "--keep-alive", "0.3", "--body-timeout", "0.3", "--write-timeout", "0.5")
+    with open(directory / "payload", "wb") as payload:
+        payload.truncate(50_000_000)
     errors = ("ConnectionError: the client has left",)
     with running(Server(directory, point.plain, *short, *point.options, errors=errors)) as server:
         yield server
 
 
-def test_a_head_that_does_not_come_to_its_end(server: Server, unix: bool) -> None:
-    with server.connect(unix=unix) as connection:
-        send(connection, "GET / HTTP/1.1\nHost: a\nX-Slow: ")
-        answer = receive_all(connection)
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b"\r\nConnection: close\r\n" in answer
+@dataclass(frozen=True)
+class Case:
+    """What a client sends before it falls silent, and how its answer begins and how many there are."""
+
+    name: str
+    text: str
+    begins: bytes
+    answers: int = 1
+
+
+CASES = [
+    Case("a head that does not end", "GET / HTTP/1.1\nHost: a\nX-Slow: ", b"HTTP/1.1 408 "),
+    Case("a request line that does not end", "GET /", b"HTTP/1.1 408 "),
+    Case("nothing", "", b"", 0),
+    Case("one request and no other", "GET / HTTP/1.1\nHost: a\n\n", b"HTTP/1.1 200 "),
+    Case("the beginning of another", "GET / HTTP/1.1\nHost: a\n\nGET / HT", b"HTTP/1.1 200 ", 2),
+    Case("a body that does not end", "POST /digest HTTP/1.1\nHost: a\nContent-Length: 9\n\nnot", b"HTTP/1.1 408 "),
+    Case("a chunk", "POST /digest HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n9\nnot", b"HTTP/1.1 408 "),
+]
+
+
+@pytest.fixture(scope="module")
+def answers(server: Server) -> dict[tuple[str, bool], bytes]:
+    """What each case is answered, over either kind of socket. All at once: most of it is waiting."""
+
+    def answer(case: Case, unix: bool) -> bytes:
+        with server.connect(unix=unix) as connection:
+            send(connection, case.text)
+            return receive_all(connection)
+
+    with ThreadPoolExecutor(2 * len(CASES)) as pool:
+        found = {(case.name, unix): pool.submit(answer, case, unix) for case in CASES for unix in (False, True)}
+    return {key: future.result() for key, future in found.items()}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_client_that_falls_silent(answers: dict[tuple[str, bool], bytes], case: Case, unix: bool) -> None:
+    answer = answers[case.name, unix]
+    assert answer.startswith(case.begins)
+    assert answer.count(b"HTTP/1.1 ") == case.answers
+    if b"HTTP/1.1 408 " in answer:
+        assert b"\r\nConnection: close\r\n" in answer
 
 
 def test_a_head_that_comes_octet_by_octet(server: Server) -> None:
@@ -98,41 +138,20 @@ def test_a_head_that_comes_octet_by_octet(server: Server) -> None:
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_connection_on_which_nothing_is_asked(server: Server, unix: bool) -> None:
-    with server.connect(unix=unix) as connection:
-        assert receive_all(connection) == b""
-
-
-def test_a_connection_that_is_not_used_again(server: Server, unix: bool) -> None:
-    with server.connect(unix=unix) as connection:
-        send(connection, "GET / HTTP/1.1\nHost: a\n\n")
-        answer = receive_all(connection)
-    assert answer.count(b"HTTP/1.1 ") == 1
-    assert b"Connection: close" not in answer
-
-
-def test_a_body_that_does_not_go_on(server: Server, unix: bool) -> None:
-    with server.connect(unix=unix) as connection:
-        send(connection, "POST /digest HTTP/1.1\nHost: a\nContent-Length: 100\n\nnot all")
-        answer = receive_all(connection)
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    with server.client() as client:
-        assert client.get("/").text == "hello\n"
-
-
 def test_a_response_that_nobody_reads(server: Server) -> None:
-    """It is broken off, and does not look whole: with a length, in chunks, or up to the close."""
+    """It is broken off: with a length, in chunks, or up to the close."""
     workers = server.workers()
-    for path in ("/block?size=50000000", "/stream?blocks=5000&size=10000", "/stream?blocks=5000&size=10000 HTTP/1.0"):
-        connection = socket.socket()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        connection.settimeout(20)
-        with connection:
-            connection.connect(("127.0.0.1", server.port))
-            request = path if path.endswith("1.0") else f"{path} HTTP/1.1"
-            send(connection, f"GET {request}\nHost: a\n\n")
-            receive_until(connection, b"\r\n\r\n")
-            wait_for(partial(_is_cut, connection), "the end of the connection")
+    with contextlib.ExitStack() as stack:
+        connections = []
+        for path in ("/block?size=50000000 HTTP/1.1", "/stream?blocks=900&size=99999 HTTP/1.1", "/file HTTP/1.0"):
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            connection.settimeout(PATIENCE)
+            connection.connect((HOST, server.port))
+            send(connection, f"GET {path}\nHost: a\n\n")
+            receive_until(connection, b"HTTP/1.1 200 ")
+            connections.append(connection)
+        wait_for(lambda: all(map(_is_cut, connections)), "the end of the connections")
     assert server.workers() == workers
 
 

@@ -2,15 +2,19 @@
 
 import pytest
 
-WAYS = pytest.mark.parametrize(
-    ("app", "options"),
-    [
-        ("plain_wsgi", ("--worker-class", "sync")),
-        ("plain_wsgi", ("--worker-class", "sync", "--threads", "4")),
-        ("plain_wsgi", ("--worker-class", "async", "--threads", "4")),
-        ("plain_asgi:app", ()),
-        ("plain_asgi:app", ("--loop", "asyncio")),
-    ],
-    ids=["sync", "threads", "async-wsgi", "async", "asyncio"],
-)
+_WAYS = {
+    "sync": ("plain_wsgi", ("--worker-class", "sync")),
+    "threads": ("plain_wsgi", ("--worker-class", "sync", "--threads", "4")),
+    "async-wsgi": ("plain_wsgi", ("--worker-class", "async", "--threads", "4")),
+    "async": ("plain_asgi:app", ()),
+    "asyncio": ("plain_asgi:app", ("--loop", "asyncio")),
+}
+
+
+def _ways(*names: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(("app", "options"), [_WAYS[name] for name in names], ids=names)
+
+
+WAYS = _ways(*_WAYS)
+FEW = _ways("sync", "threads", "async")
 BOTH = pytest.mark.parametrize("app", ["plain_wsgi", "plain_asgi:app"])
