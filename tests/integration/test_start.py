@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -28,30 +29,48 @@ def bind() -> tuple[str, str]:
     return "--bind", f"{HOST}:{free_port()}"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        (["--threads", "none", "plain_wsgi"], 2, r"--threads.*'none'"),
-        (["--no-such-option", "plain_wsgi"], 2, "--no-such-option"),
-        (["--bind", "nowhere:at:all", "plain_wsgi"], 2, "nowhere:at:all"),
-        ([], 2, "APP is missing"),
-        (["no_such_module"], 4, "no_such_module"),
-        (["plain_wsgi:aplication"], 4, "application"),
-        (["plain_wsgi:BLOCK"], 4, "BLOCK"),
-        (["broken_import"], 4, "no_such_module_anywhere"),
-        (["broken_import", "--preload"], 4, "no_such_module_anywhere"),
-        (["broken_lifespan"], 3, "the database is away"),
-        (["broken_lifespan:raising", "--lifespan", "on"], 3, "no such database"),
-        (["broken_lifespan", "--workers", "3"], 3, "the database is away"),
-        (["dies"], 3, "giving up"),
-        (["plain_asgi:app", "--worker-class", "sync"], 1, "--worker-class async"),
-        (["plain_wsgi", "--pid", "/no/such/directory/pid"], 1, "/no/such/directory/pid"),
-    ],
-    ids=lambda value: " ".join(value) or "no app" if isinstance(value, list) else "",
-)
-def test_what_does_not_start(tmp_path: Path, bind: tuple[str, str], arguments: list[str], code: int, said: str) -> None:
-    ours = bind if "--bind" not in arguments else ()
-    done = run(*ours, *arguments, cwd=tmp_path)
+FAILURES = [
+    (["dies"], 3, "giving up"),
+    (["--threads", "none", "plain_wsgi"], 2, r"--threads.*'none'"),
+    (["--no-such-option", "plain_wsgi"], 2, "--no-such-option"),
+    (["--bind", "nowhere:at:all", "plain_wsgi"], 2, "nowhere:at:all"),
+    ([], 2, "APP is missing"),
+    (["no_such_module"], 4, "no_such_module"),
+    (["plain_wsgi:aplication"], 4, "application"),
+    (["plain_wsgi:BLOCK"], 4, "BLOCK"),
+    (["broken_import"], 4, "no_such_module_anywhere"),
+    (["broken_import", "--preload"], 4, "no_such_module_anywhere"),
+    (["broken_lifespan"], 3, "the database is away"),
+    (["broken_lifespan:raising", "--lifespan", "on"], 3, "no such database"),
+    (["broken_lifespan", "--workers", "3"], 3, "the database is away"),
+    (["plain_asgi:app", "--worker-class", "sync"], 1, "--worker-class async"),
+    (["plain_wsgi", "--pid", "/no/such/directory/pid"], 1, "/no/such/directory/pid"),
+]
+
+
+def name_of(arguments: list[str]) -> str:
+    return " ".join(arguments) or "nothing"
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, subprocess.CompletedProcess[str]]:
+    """What becomes of each of them, six at a time: some wait before they give up."""
+
+    def outcome(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+        bind = () if "--bind" in arguments else ("--bind", f"{HOST}:{free_port()}")
+        return run(*bind, *arguments, cwd=tmp_path_factory.getbasetemp())
+
+    with ThreadPoolExecutor(6) as pool, socket.create_server((HOST, 0)) as taken:
+        in_use = pool.submit(outcome, ["--bind", f"{HOST}:{taken.getsockname()[1]}", "plain_wsgi"])
+        found = {name_of(arguments): pool.submit(outcome, arguments) for arguments, _, _ in FAILURES}
+        return {name: future.result() for name, future in {**found, "in use": in_use}.items()}
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), FAILURES, ids=[name_of(row[0]) for row in FAILURES])
+def test_what_does_not_start(
+    outcomes: dict[str, subprocess.CompletedProcess[str]], arguments: list[str], code: int, said: str
+) -> None:
+    done = outcomes[name_of(arguments)]
     assert done.returncode == code, done.stderr
     assert re.search(said, done.stderr), done.stderr
     assert "pyserve/server" not in done.stderr  # no traceback of ours
@@ -59,12 +78,11 @@ def test_what_does_not_start(tmp_path: Path, bind: tuple[str, str], arguments: l
         assert done.stderr.count("Booting worker") <= 1, "a fork storm"
 
 
-def test_an_address_that_is_in_use(tmp_path: Path) -> None:
-    with socket.create_server((HOST, 0)) as taken:
-        address = f"{HOST}:{taken.getsockname()[1]}"
-        done = run("--bind", address, "plain_wsgi", cwd=tmp_path)
+def test_an_address_that_is_in_use(outcomes: dict[str, subprocess.CompletedProcess[str]]) -> None:
+    done = outcomes["in use"]
     assert done.returncode == 1
-    assert address in done.stderr
+    assert f"{HOST}:" in done.stderr
+    assert "in use" in done.stderr
     assert "Booting" not in done.stderr
 
 

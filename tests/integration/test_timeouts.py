@@ -35,35 +35,36 @@ def test_a_worker_that_is_stuck_is_replaced(serve: Serve, app: str) -> None:
         assert client.get("/").text == "hello\n"
 
 
-def test_threads_that_are_all_busy_are_not_stuck(serve: Serve) -> None:
-    """With several threads the worker is not judged by its requests: they may be slow for good reasons."""
-    server = serve("plain_wsgi", "--threads", "2", "--timeout", "1")
-    workers = server.workers()
-    connections = [server.connect() for _ in range(2)]
-    for number, connection in enumerate(connections):
-        send(connection, f"GET /gate?{number} HTTP/1.1\nHost: a\nConnection: close\n\n")
-    wait_for(lambda: all((server.directory / f"{number}.reached").exists() for number in range(2)), "both requests")
-    reached = time.monotonic()
-    wait_for(lambda: time.monotonic() - reached > 2.5, "more than the timeout")
-    for number, connection in enumerate(connections):
-        (server.directory / str(number)).touch()
-        assert b"through" in receive_all(connection)
-        connection.close()
-    assert server.workers() == workers
-
-
-@BOTH
-def test_a_worker_that_waits_is_not_stuck(serve: Serve, app: str) -> None:
-    """A stream goes on for longer than the timeout; so does idling."""
-    server = serve(app, "--timeout", "1")
-    workers = server.workers()
-    with server.connect() as connection:
-        send(connection, "GET /endless HTTP/1.1\nHost: a\n\n")
+def test_who_is_not_stuck(serve: Serve) -> None:
+    """Threads that are all busy, which may be slow for good reasons; streams that go on for longer than the timeout;
+    and who has nothing to do."""
+    servers = {
+        "busy": serve("plain_wsgi", "--threads", "2", "--timeout", "1"),
+        "sync": serve("plain_wsgi", "--timeout", "1"),
+        "async": serve("plain_asgi:app", "--timeout", "1"),
+        "idle sync": serve("plain_wsgi", "--timeout", "0.5"),
+        "idle async": serve("plain_asgi:app", "--timeout", "0.5"),
+    }
+    workers = {name: server.workers() for name, server in servers.items()}
+    busy = servers["busy"]
+    with contextlib.ExitStack() as stack:
+        waiting = [stack.enter_context(busy.connect()) for _ in range(2)]
+        for number, connection in enumerate(waiting):
+            send(connection, f"GET /gate?{number} HTTP/1.1\nHost: a\nConnection: close\n\n")
+        wait_for(lambda: all((busy.directory / f"{number}.reached").exists() for number in range(2)), "both requests")
+        streams = [stack.enter_context(servers[name].connect()) for name in ("sync", "async")]
+        for connection in streams:
+            send(connection, "GET /endless HTTP/1.1\nHost: a\n\n")
         began = time.monotonic()
         while time.monotonic() - began < 2.5:
-            assert connection.recv(65536)
-    assert server.workers() == workers
-    assert not server.logged("TIMEOUT")
+            for connection in streams:
+                assert connection.recv(65536)
+        for number, connection in enumerate(waiting):
+            (busy.directory / str(number)).touch()
+            assert b"through" in receive_all(connection)
+    for name, server in servers.items():
+        assert server.workers() == workers[name], name
+        assert not server.logged("TIMEOUT"), name
 
 
 @pytest.fixture(scope="module", params=[*WSGI_BRIEF, *ASGI_BRIEF])
