@@ -47,7 +47,10 @@ class Hand(Owner):
                 for fd, _ in events:
                     connection = take(fd, None)
                     if connection is not None:
-                        self.serve(connection)
+                        try:  # as `serve` does, without the call: this is the way of every request
+                            connection.ready(self)
+                        except Exception:
+                            self._break_off(connection)
                     elif fd in listening:
                         # Another listener of the same batch may have asked for a pause already.
                         pause = deck.doors.accept(fd, self) or pause
@@ -61,6 +64,10 @@ class Hand(Owner):
         try:
             connection.ready(self)
         except Exception:
-            self._deck.crew.log.exception("Unhandled exception on a connection")
-            if self._deck.table.parked.get(connection.fd) is not connection and connection.stage is not Stage.CLOSED:
-                connection.reset(self)
+            self._break_off(connection)
+
+    def _break_off(self, connection: Channel) -> None:
+        """An exception that nobody expected: to be called where it is handled."""
+        self._deck.crew.log.exception("Unhandled exception on a connection")
+        if self._deck.table.parked.get(connection.fd) is not connection and connection.stage is not Stage.CLOSED:
+            connection.reset(self)
