@@ -56,13 +56,13 @@ def test_server_timing_set_by_middleware(client: httpx.Client) -> None:
         assert re.fullmatch(r"app;dur=\d+\.\d{3}", client.get(path).headers["server-timing"])
 
 
-def test_a_million_lines(server: Server, unix: bool) -> None:
+def test_a_million_lines(server: Server) -> None:
     """The application waits while the client does not read, and the worker's memory stays flat."""
     (worker,) = server.workers()
-    with server.client(unix=unix) as client:
+    with server.client() as client:
         assert client.get("/csv?lines=250000").text.count("\n") == 250_001  # whatever grows once has grown
         before = rss(worker)
-        with server.connect(unix=unix) as connection:
+        with server.connect() as connection:
             send(connection, f"GET /csv?lines={LINES} HTTP/1.1\nHost: a\nConnection: close\n\n")
             received = receive_until(connection, b"number,square,text")
             last = -1
