@@ -143,7 +143,7 @@ class Http1Wire:
             return  # else whole requests may wait for `proceed`
         exchange.peer_done = True
         if exchange.receiving is Receiving.BODY:
-            self._refuse(ProtocolError(400, "content cut short (RFC 9112 section 8)"))
+            self._refuse(_cut_short())
 
     def proceed(self) -> Exchange | None:
         """Go on with what has been received; return the next exchange to start, if its head is here."""
@@ -244,8 +244,11 @@ class Http1Wire:
             else:
                 self._left = exchange.length
             self._receive_body(exchange)
+            if self._eof and exchange.receiving is Receiving.BODY and exchange.error is None:
+                self._refuse(_cut_short())
             if exchange.error is not None:
                 return None
+        exchange.peer_done = self._eof
         return exchange
 
     def _receive_body(self, exchange: Exchange) -> None:
@@ -405,3 +408,7 @@ class Http1Wire:
     def _too_much_is_unread(self, exchange: Exchange) -> bool:
         # A peer that waits for 100 in vain may send its content or not: what follows could not be told apart.
         return exchange.expects or max(self._left, self._drained) > self.config.limits.drain
+
+
+def _cut_short() -> ProtocolError:
+    return ProtocolError(400, "content cut short (RFC 9112 section 8)")

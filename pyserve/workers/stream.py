@@ -215,7 +215,6 @@ class Stream(Writer):
             self._fed(0, monotonic())
             return
         exchange.arrived = monotonic()
-        exchange.peer_done = self._peer_done
         self.began = 0.0
         self.exchange = exchange
         self._regulate()

@@ -168,6 +168,22 @@ def test_fin_behind_pipelined_requests(loop: str) -> None:
         assert client.rest().count(b"HTTP/1.1 200 OK") == 50
 
 
+def test_fin_behind_a_pipelined_request_that_is_incomplete(loop: str) -> None:
+    go = asyncio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await go.wait()
+        await echo(scope, receive, send)
+
+    with serving(application, loop=loop, lifespan="off") as served:
+        client = served.connect()
+        client.send(request() + request("/", "Content-Length: 5", method="POST") + b"ab")
+        client.fin()
+        served.call(go.set)
+        client.response()
+        assert client.rest().startswith(b"HTTP/1.1 400 ")
+
+
 def test_unread_content_is_drained_up_to_a_limit(loop: str) -> None:
     with serving(hello, loop=loop, lifespan="off") as served:
         client = served.connect()

@@ -289,6 +289,25 @@ def test_what_is_sent_behind_a_request_waits_for_its_turn(loop: str) -> None:
         assert client.rest() == b""
 
 
+def test_fin_behind_a_pipelined_request_that_is_incomplete(loop: str) -> None:
+    go = threading.Event()
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        go.wait(10)
+        return hello(environ, start_response)
+
+    with serving(application, "wsgi", loop=loop) as served:
+        client = served.connect()
+        client.send(request() + request() + request("/", "Content-Length: 5", method="POST") + b"ab")
+        client.fin()
+        eventually(lambda: served.slot.connections == 1)
+        go.set()
+        for _ in range(2):
+            assert client.response()[1] == b"ok"
+        assert client.rest().startswith(b"HTTP/1.1 400 ")
+        eventually(lambda: served.slot.connections == 0)
+
+
 def test_ten_thousand_pipelined_requests(loop: str) -> None:
     count = 10_000
     with serving(hello, "wsgi", loop=loop) as served:
