@@ -39,9 +39,9 @@ def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) ->
         raise _diagnose(head, limits) from None
     if len(head) > limits.shortest or len(fields) > limits.fields:
         Scanner(limits, 0).scan(head)
-    # Up to the first line end and no further: llhttp takes a request line without a version (HTTP/0.9), and the
-    # parts must not be looked for in the fields then.
-    line = head[: head.find(b"\r\n")]
+    # Up to the first line end and no further, and that is a LF: llhttp takes a request line without a version
+    # (HTTP/0.9), which may end in a bare one, and the parts must not be looked for in the fields then.
+    line = head[: head.find(b"\n") - 1]
     parts = line.split(b" ")
     method = _methods.get(parts[0])
     authority = None
@@ -49,6 +49,8 @@ def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) ->
         version = "1.1"
         path, _, query = target.partition(b"?")
     else:
+        if not head.startswith(b"\r\n", len(line)):
+            raise _diagnose(head, limits)
         method, target, version = _request_line(line)
         path, query, authority = split_target(method, target)
     index = dict(fields)
