@@ -4,10 +4,27 @@ import re
 
 from pyserve.protocol.errors import ProtocolError
 
+# IPv6address (RFC 3986 section 3.2.2): eight groups of 16 bits, of which the last two may be an IPv4address, and "::"
+# once in the place of any number of them
+_GROUP = rb"[0-9A-Fa-f]{1,4}"
+_OCTET = rb"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_LAST_TWO = rb"(?:%b:%b|(?:%b\.){3}%b)" % (_GROUP, _GROUP, _OCTET, _OCTET)
+_IPV6 = b"|".join(
+    [
+        rb"(?:%b:){6}%b" % (_GROUP, _LAST_TWO),
+        rb"::(?:%b:){5}%b" % (_GROUP, _LAST_TWO),
+        *(
+            rb"(?:(?:%b:){0,%d}%b)?::(?:%b:){%d}%b" % (_GROUP, 4 - behind, _GROUP, _GROUP, behind, _LAST_TWO)
+            for behind in range(4, -1, -1)
+        ),
+        rb"(?:(?:%b:){0,5}%b)?::%b" % (_GROUP, _GROUP, _GROUP),
+        rb"(?:(?:%b:){0,6}%b)?::" % (_GROUP, _GROUP),
+    ]
+)
 # reg-name and IPv4 in one: unreserved / pct-encoded / sub-delims; IP-literal in brackets (RFC 3986 section 3.2.2)
 _UNRESERVED_OR_SUB = rb"._~!$&'()*+,;=0-9A-Za-z-"
 _HOST = (
-    rb"(?:\[[0-9A-Fa-f:.]+\]|\[[vV][0-9A-Fa-f]+\.[:" + _UNRESERVED_OR_SUB + rb"]+\]"
+    rb"(?:\[(?:" + _IPV6 + rb")\]|\[[vV][0-9A-Fa-f]+\.[:" + _UNRESERVED_OR_SUB + rb"]+\]"
     rb"|(?:[" + _UNRESERVED_OR_SUB + rb"]|%[0-9A-Fa-f]{2})*)"
 )
 # Host = uri-host [ ":" port ] (RFC 9110 section 7.2); an empty one is allowed there
