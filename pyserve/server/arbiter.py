@@ -83,8 +83,8 @@ class Arbiter:
 
     def run(self) -> int:
         """Serve until told to stop; the exit code."""
-        self._is.wakeup.attend()
-        self._do(self._supervisor.start(time.monotonic()))
+        if self._is.wakeup.stop_waits() is None:  # else nobody is worth starting
+            self._do(self._supervisor.start(time.monotonic()))
         while self._exit_code is None:
             for key, _ in self._selector.select(self._pause()):
                 key.data()
@@ -317,6 +317,7 @@ class Arbiter:
             listeners=listeners,
             board=self._is.board.fd,
             alive=self._is.alive,
+            wakeup=self._is.wakeup.ends,
             members=self._supervisor.members,
             pipes=pipes,
             last_age=self._supervisor.last_age,
@@ -350,11 +351,12 @@ def serve(settings: Settings, *, entry: Entry | None = None) -> int:
     log = logs.setup(settings)
     if takeover.is_trial():
         return _trial(settings, log)
-    wakeup = Wakeup()
-    wakeup.install()
+    before = takeover.inherited()
+    wakeup = Wakeup(before.wakeup if before else None)
     log.info("Starting pyserve %s", __version__)
     try:
-        with equipped(settings, log, wakeup, origin, entry or run) as equipment:
+        wakeup.install()
+        with equipped(settings, log, wakeup, origin, entry or run, before) as equipment:
             return Arbiter(equipment).run()
     except BaseException as error:
         return _exit_code(error, wakeup, log)

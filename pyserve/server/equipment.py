@@ -7,16 +7,16 @@ import gc
 import os
 import resource
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pyserve.server import takeover
 from pyserve.server.children import Entry, pipe
 from pyserve.server.pidfile import Pidfile
 from pyserve.server.sockets import Listeners, open_listeners
 from pyserve.server.takeover import Inheritance, Origin
-from pyserve.server.wakeup import Wakeup
-from pyserve.settings import Settings
+from pyserve.server.wakeup import Interrupted, Wakeup
+from pyserve.settings import Settings, SettingsError
 from pyserve.workers.application import Application, ApplicationLoadError, choose_worker_class, load
 from pyserve.workers.logs import ErrorLog
 from pyserve.workers.scoreboard import Scoreboard, room
@@ -40,22 +40,29 @@ class Equipment:
 
 
 @contextlib.contextmanager
-def equipped(settings: Settings, log: ErrorLog, wakeup: Wakeup, origin: Origin, entry: Entry) -> Iterator[Equipment]:
+def equipped(
+    settings: Settings,
+    log: ErrorLog,
+    wakeup: Wakeup,
+    origin: Origin,
+    entry: Entry,
+    before: Inheritance | None = None,
+) -> Iterator[Equipment]:
     """Everything, ready to fork. Raises PidfileError, BindError, ApplicationLoadError or SettingsError.
 
-    The wake-up is the caller's: a signal during all of this raises Interrupted, after what was got is given back.
+    The wake-up is the caller's: a signal that stops raises Interrupted where all of this waits for something, after
+    what was got is given back.
     """
-    before = takeover.inherited()
     raise_descriptor_limit()
     with contextlib.ExitStack() as stack:
         if settings.pidfile is not None:
             pidfile = Pidfile(settings.pidfile)
             pidfile.create()
             stack.callback(pidfile.remove)
-        listeners = _listeners(settings, log, before)
+        listeners = _listeners(settings, log, before, wakeup)
         stack.callback(listeners.close)
         log.info("Listening at: %s (%s)", ",".join(listeners.names()), os.getpid())
-        application = preload(settings, log, before) if settings.preload_app else None
+        application = _application(settings, log, before, wakeup) if settings.preload_app else None
         worker_class = choose_worker_class(settings, application) if application else settings.worker_class
         log.info("Using worker: %s", worker_class or "auto")
         alive = before.alive if before else pipe()
@@ -74,17 +81,10 @@ def equipped(settings: Settings, log: ErrorLog, wakeup: Wakeup, origin: Origin, 
         )
 
 
-def preload(settings: Settings, log: ErrorLog, before: Inheritance | None = None) -> Application | None:
+def preload(settings: Settings, log: ErrorLog) -> Application:
     """Load the application before the first fork. The workers share its memory: nothing that is there now is
     looked at by a garbage collection again, which would write to every object and so copy all pages."""
-    try:
-        application = load(settings)
-    except ApplicationLoadError as error:
-        if before is None:
-            raise
-        # The trial went well and this did not. The old workers serve on; new ones will try for themselves.
-        log.error("%s", told(error))
-        return None
+    application = load(settings)
     choose_worker_class(settings, application)
     threads = threading.active_count() - 1
     if threads:
@@ -94,7 +94,7 @@ def preload(settings: Settings, log: ErrorLog, before: Inheritance | None = None
     return application
 
 
-def told(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """An error's text, with the application's own traceback where there is one."""
     trace = error.traceback if isinstance(error, ApplicationLoadError) else None
     return f"{error}\n{trace.rstrip()}" if trace else str(error)
@@ -108,10 +108,30 @@ def raise_descriptor_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _listeners(settings: Settings, log: ErrorLog, before: Inheritance | None) -> Listeners:
+def _listeners(settings: Settings, log: ErrorLog, before: Inheritance | None, wakeup: Wakeup) -> Listeners:
     if before is not None:
         return Listeners.take_over(before.listeners, settings.backlog)
-    return open_listeners(settings.bind, settings.backlog, log, reuse_port=settings.reuse_port)
+
+    def pause(seconds: float) -> None:
+        with wakeup.interruptible():
+            time.sleep(seconds)
+
+    return open_listeners(settings.bind, settings.backlog, log, reuse_port=settings.reuse_port, pause=pause)
+
+
+def _application(settings: Settings, log: ErrorLog, before: Inheritance | None, wakeup: Wakeup) -> Application | None:
+    try:
+        with wakeup.interruptible():
+            return preload(settings, log)
+    except (Interrupted, ApplicationLoadError, SettingsError) as error:
+        if before is None:
+            raise
+        # There are workers, which serve on. After a signal the loop is about to read it, and stops them in good order;
+        # else the trial went well and this did not, and new workers will try for themselves.
+        if wakeup.interrupted is None:
+            log.error("%s", told(error))
+        wakeup.interrupted = None
+        return None
 
 
 def _board(settings: Settings, before: Inheritance | None) -> Scoreboard:

@@ -48,11 +48,16 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Inheritance:
-    """What one life of the master leaves to the next. `pipes`: by age, the read ends of the workers' pipes."""
+    """What one life of the master leaves to the next.
+
+    pipes: by age, the read ends of the workers' pipes. wakeup: both ends of the socket that signal numbers are
+    written to; what has come and was not read yet is for the next life.
+    """
 
     listeners: list[dict[str, Any]]
     board: int | None
     alive: tuple[int, int]
+    wakeup: tuple[int, int]
     members: list[Member]
     pipes: dict[int, int]
     last_age: int
@@ -74,6 +79,7 @@ class Inheritance:
             listeners=told["listeners"],
             board=told["board"],
             alive=(told["alive"][0], told["alive"][1]),
+            wakeup=(told["wakeup"][0], told["wakeup"][1]),
             members=[Member(**{**member, "life": Life(member["life"])}) for member in told["members"]],
             pipes={int(age): fd for age, fd in told["pipes"].items()},
             last_age=told["last_age"],
@@ -82,7 +88,7 @@ class Inheritance:
 
     def descriptors(self) -> list[int]:
         """All but the listeners'."""
-        return [*self.alive, *self.pipes.values(), *([] if self.board is None else [self.board])]
+        return [*self.alive, *self.wakeup, *self.pipes.values(), *([] if self.board is None else [self.board])]
 
 
 def is_trial() -> bool:
@@ -130,12 +136,11 @@ def _be_trial(origin: Origin) -> None:
 def live_again(origin: Origin, inheritance: Inheritance, listener_fds: Sequence[int]) -> None:
     """Begin the next life. Only returns by OSError, and then this life can go on.
 
-    Signals whose default action ends a process are held back until the next life has its handlers, but for those
-    that stop it: they end it, and the workers notice and drain.
+    Signals are held back until the next life has its handlers. Without them it would die of most, also of those that
+    are to stop it in good order; and as process 1 it would not even notice them.
     """
-    held = [number for number in signals.HANDLED if number not in signals.WORKER_DEFAULTS]
     descriptors = [*inheritance.descriptors(), *listener_fds]
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.HANDLED)
     directory = os.getcwd()
     try:
         _set_inheritable(descriptors, True)

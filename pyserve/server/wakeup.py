@@ -2,7 +2,8 @@
 
 Nothing is done in a handler, so a signal can never find the master in the middle of something. The one exception
 is the start: while the master loads an application or waits for an address, nobody watches the socket, and as
-process 1 of a container it would not even die of SIGTERM. Until `attend`, a signal that stops raises Interrupted.
+process 1 of a container it would not even die of SIGTERM. There, a signal that stops raises Interrupted
+(`interruptible`).
 """
 
 from __future__ import annotations
@@ -22,13 +23,21 @@ class Interrupted(BaseException):
 
 
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+_ROOM = 4096
 
 
 class Wakeup:
-    """The wake-up socket and the handlers that make Python write to it. Main thread only."""
+    """The wake-up socket and the handlers that make Python write to it. Main thread only.
 
-    def __init__(self) -> None:
-        self._reader, self._writer = socket.socketpair()
+    interrupted: the signal for which Interrupted was raised.
+    """
+
+    def __init__(self, ends: tuple[int, int] | None = None) -> None:
+        """ends: of the socket that an earlier life of this process has left; what was written to it is read here."""
+        if ends is None:
+            self._reader, self._writer = socket.socketpair()
+        else:
+            self._reader, self._writer = (socket.socket(fileno=fd) for fd in ends)
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         self._before: dict[signal.Signals, Any] = {}
@@ -39,20 +48,43 @@ class Wakeup:
         """From here on no handled signal is lost, also one that came while it was blocked."""
         self._fd_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in signals.HANDLED:
-            handler = self._interrupt if number in _STOPS else _wake
-            self._before[number] = signal.signal(number, handler)
+            self._before[number] = signal.signal(number, _wake)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.HANDLED)
 
-    def attend(self) -> None:
-        """The loop watches now: stop signals are numbers like all the others."""
-        for number in _STOPS:
-            signal.signal(number, _wake)
-        if self.interrupted:  # and somebody has swallowed the exception
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Raise Interrupted for a signal that stops, from one that waits in the socket to one that comes within.
+
+        Whoever swallows the exception meets it again at the end. The signal's number stays in the socket.
+        """
+        try:
+            for number in _STOPS:
+                signal.signal(number, self._interrupt)
+            if self.interrupted is None and (waiting := self.stop_waits()) is not None:
+                self._interrupt(waiting, None)
+            yield
+        finally:
+            for number in _STOPS:
+                signal.signal(number, _wake)
+        if self.interrupted:
             raise Interrupted
+
+    def stop_waits(self) -> signal.Signals | None:
+        """The first signal in the socket that is to stop the server; nothing is read."""
+        try:
+            waiting = self._reader.recv(_ROOM, socket.MSG_PEEK)
+        except BlockingIOError:
+            return None
+        return next((signal.Signals(number) for number in waiting if number in _STOPS), None)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self.interrupted = signal.Signals(number)
         raise Interrupted
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The descriptors of the socket, for the next life of this process."""
+        return self._reader.fileno(), self._writer.fileno()
 
     def fileno(self) -> int:
         return self._reader.fileno()
@@ -60,7 +92,7 @@ class Wakeup:
     def read(self) -> list[int]:
         """The numbers of the signals that came, in their order."""
         try:
-            return list(self._reader.recv(4096))
+            return list(self._reader.recv(_ROOM))
         except BlockingIOError:
             return []
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from pyserve.server import signals
+
 SCRIPT = Path(__file__).with_name("fake_master.py")
 PATIENCE = 20.0
 
@@ -57,7 +59,8 @@ class Server:
     def start(self, mode: str = "serve", **settings: Any) -> "Server":
         self.mode(mode)
         settings = {"app": "app:app", "errorlog": str(self.log_path), "loglevel": "debug", **settings}
-        environ = {**os.environ, "FAKE_DIRECTORY": str(self.directory), "PYTHONPATH": os.pathsep.join(sys.path)}
+        path = os.pathsep.join([str(self.directory), *sys.path])
+        environ = {**os.environ, "FAKE_DIRECTORY": str(self.directory), "PYTHONPATH": path}
         command = [sys.executable, "-W", "error", str(SCRIPT), json.dumps(settings)]
         with open(self.directory / "stderr", "wb") as stderr:
             self.process = subprocess.Popen(
@@ -618,3 +621,70 @@ def test_stop_while_the_new_code_is_tried_out(server):
     trial = int(wait_for(lambda: (p := server.directory / "loading").exists() and p.read_text(), "the trial"))
     assert server.stop() == 0
     wait_for(lambda: not is_alive(trial), "the trial is gone")
+
+
+# What the next life runs before anything of ours: it waits until it is told to go on.
+LATE_START = """
+import os, pathlib, time
+if os.environ.get("_PYSERVE_LIFE", "").startswith("{") and not pathlib.Path("again").exists():
+    pathlib.Path("again").touch()
+    while not pathlib.Path("goes on").exists():
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "SIGQUIT"), (signal.SIGQUIT, "SIGQUIT")],
+)
+def test_stop_while_the_master_starts_itself_anew(server, number, told):
+    """It comes before the new process image has handlers: nothing is lost, and the old workers are told."""
+    write_application(server, APPLICATION.format(version="one"))
+    (server.directory / "sitecustomize.py").write_text(LATE_START)
+    server.start(preload_app=True, workers=2, pidfile="pid", bind=["127.0.0.1:0", "unix:s.sock"])
+    server.booted(2)
+    server.send(signal.SIGHUP)
+    wait_for((server.directory / "again").exists, "the next life")
+    server.send(number)
+    server.touch("goes on")
+    assert server.end() == 0
+    server.said(rf"Handling signal: {signals.short_name(number)}$")
+    assert len(server.lines(rf"Worker \(pid:\d+\): {told}, the server stops")) == 2
+    assert len(server.lines("Booting worker")) == 2
+    assert not (server.directory / "pid").exists()
+    assert not (server.directory / "s.sock").exists()
+
+
+def test_other_signals_while_the_master_starts_itself_anew(server):
+    write_application(server, APPLICATION.format(version="one"))
+    (server.directory / "sitecustomize.py").write_text(LATE_START)
+    server.start(preload_app=True)
+    server.booted(1)
+    server.send(signal.SIGHUP)
+    wait_for((server.directory / "again").exists, "the next life")
+    server.send(signal.SIGTTIN)
+    server.send(signal.SIGUSR1)
+    server.touch("goes on")
+    server.said("Handling signal: ttin")
+    server.said("Handling signal: usr1")
+    server.booted(3)
+    assert server.stop() == 0
+
+
+def test_stop_while_the_next_life_loads_the_application(server):
+    """Nobody has to wait for what will not be needed; the old workers are told all the same."""
+    write_application(server, APPLICATION.format(version="one"))
+    server.start(preload_app=True, workers=2, pidfile="pid")
+    server.booted(2)
+    write_application(
+        server,
+        APPLICATION.format(version="two")
+        + "import os, pathlib, time\n"
+        + "if pathlib.Path('tried').exists():\n pathlib.Path('loading').touch()\n time.sleep(60)\n"
+        + "pathlib.Path('tried').touch()",
+    )
+    server.send(signal.SIGHUP)
+    wait_for((server.directory / "loading").exists, "the next life loads")
+    assert server.stop() == 0
+    assert len(server.lines(r"Worker \(pid:\d+\): SIGTERM, the server stops")) == 2
+    assert not (server.directory / "pid").exists()

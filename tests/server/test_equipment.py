@@ -1,7 +1,9 @@
 """What the master gets before it serves; the way as a whole is walked in test_arbiter.py."""
 
 import gc
+import os
 import resource
+import signal
 import sys
 import threading
 
@@ -14,6 +16,8 @@ from pyserve.server.takeover import Inheritance, Origin
 from pyserve.server.wakeup import Wakeup
 from pyserve.settings import Settings
 from pyserve.workers.application import ApplicationLoadError, WorkerClassError
+
+BEFORE = Inheritance([], None, (0, 0), (0, 0), [], {}, 0, 1)
 
 
 class Log:
@@ -95,10 +99,29 @@ def test_a_failing_preload(log):
     assert "in broken" in text
 
 
-def test_a_failing_preload_in_a_next_life_is_told_and_the_old_workers_go_on(log):
-    before = Inheritance([], None, (0, 0), [], {}, 0, 1)
-    assert preload(Settings(app=broken, factory=True), log, before) is None
+def test_a_failing_preload_in_a_next_life_is_told_and_the_old_workers_go_on(log, wakeup):
+    assert equipment._application(Settings(app=broken, factory=True), log, BEFORE, wakeup) is None
     assert "no database" in log.said[0][1]
+
+
+def interrupted():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except BaseException as error:
+        raise ValueError("no luck") from error
+
+
+def test_a_preload_that_a_signal_ends(log, wakeup):
+    """Whatever the application makes of it: in a next life there are workers to be stopped, by the loop."""
+    wakeup.install()
+    settings = Settings(app=interrupted, factory=True)
+    assert equipment._application(settings, log, BEFORE, wakeup) is None
+    assert log.said == []
+    assert wakeup.interrupted is None
+    assert wakeup.read() == [signal.SIGTERM]
+    with pytest.raises(ApplicationLoadError):
+        equipment._application(settings, log, None, wakeup)
+    assert wakeup.interrupted is signal.SIGTERM
 
 
 def test_the_soft_limit_of_descriptors_becomes_the_hard_one():
@@ -144,7 +167,7 @@ def test_a_board_of_the_life_before_is_taken_over_if_it_fits(log):
     if old.fd is None:
         pytest.skip("the system has no memfd_create")
     old.slot(1).connections = 5
-    before = Inheritance([], old.fd, (0, 0), [], {}, 0, 2)
+    before = Inheritance([], old.fd, (0, 0), (0, 0), [], {}, 0, 2)
     assert equipment._board(Settings(workers=2), before).slot(1).connections == 5
     assert equipment._board(Settings(workers=2, threads=4), before).slot(1).connections == 0
     assert equipment._board(Settings(workers=20), before).slot(1).connections == 0

@@ -2,12 +2,13 @@
 
 import json
 import os
+import signal
 import sys
 
 import pytest
 
 from pyserve import __version__
-from pyserve.server import takeover
+from pyserve.server import signals, takeover
 from pyserve.server.seats import Life, Member
 from pyserve.server.takeover import VARIABLE, Inheritance, Origin
 
@@ -15,6 +16,7 @@ INHERITANCE = Inheritance(
     listeners=[{"address": "127.0.0.1:8000", "fds": {"0": 5}, "per_seat": False, "made": None}],
     board=6,
     alive=(7, 8),
+    wakeup=(11, 12),
     members=[
         Member(1, 0, 0, 3, 1001, Life.READY, ready_at=12.5, beat=13.0),
         Member(2, 1, 4, 3, 1002, Life.LEAVING, ready_at=1.0, kill_at=99.0),
@@ -37,7 +39,7 @@ def no_descriptors(monkeypatch):
 def test_it_is_understood(monkeypatch, no_descriptors):
     monkeypatch.setenv(VARIABLE, INHERITANCE.to_text())
     assert takeover.inherited() == INHERITANCE
-    assert sorted(no_descriptors) == [(fd, False) for fd in (6, 7, 8, 9, 10)]
+    assert sorted(no_descriptors) == [(fd, False) for fd in (6, 7, 8, 9, 10, 11, 12)]
     assert VARIABLE not in os.environ
     assert takeover.inherited() is None
 
@@ -49,7 +51,7 @@ def test_a_child_that_finds_the_variable_does_not_believe_it(monkeypatch):
 
 
 def test_the_descriptors_that_must_survive():
-    assert sorted(INHERITANCE.descriptors()) == [6, 7, 8, 9, 10]
+    assert sorted(INHERITANCE.descriptors()) == [6, 7, 8, 9, 10, 11, 12]
 
 
 @pytest.mark.parametrize(("value", "trial"), [("trial 1.2", True), ("", False), (None, False), ("{}", False)])
@@ -87,7 +89,7 @@ def test_the_origin_is_without_what_the_application_changes(monkeypatch):
 def test_a_next_life_that_cannot_begin_leaves_this_one_as_it_was(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     reader, writer = os.pipe()
-    inheritance = Inheritance([], None, (reader, writer), [], {}, 0, 1)
+    inheritance = Inheritance([], None, (reader, writer), (reader, writer), [], {}, 0, 1)
     origin = Origin("/nonexistent/python", ("python",), {}, "/")
     with pytest.raises(FileNotFoundError):
         takeover.live_again(origin, inheritance, [])
@@ -95,6 +97,16 @@ def test_a_next_life_that_cannot_begin_leaves_this_one_as_it_was(monkeypatch, tm
     assert not os.get_inheritable(reader)
     os.close(reader)
     os.close(writer)
+
+
+def test_all_signals_are_held_back_from_one_life_to_the_next(monkeypatch, no_descriptors):
+    held = []
+    monkeypatch.setattr(
+        Origin, "execute", lambda origin, life: held.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+    )
+    takeover.live_again(Origin.now(), INHERITANCE, [])
+    assert set(signals.HANDLED) <= held[0]
+    assert not set(signals.HANDLED) & signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_a_trial_that_cannot_begin_fails(tmp_path):

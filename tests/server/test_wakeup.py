@@ -1,5 +1,6 @@
 """Signals as numbers that the loop reads."""
 
+import contextlib
 import os
 import select
 import signal
@@ -26,7 +27,6 @@ def readable(wakeup: Wakeup) -> bool:
 
 
 def test_numbers_arrive_in_order(wakeup):
-    wakeup.attend()
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGTTIN, signal.SIGCHLD):
         os.kill(os.getpid(), number)
     assert readable(wakeup)
@@ -36,30 +36,59 @@ def test_numbers_arrive_in_order(wakeup):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
-def test_a_stop_signal_interrupts_the_start(wakeup, number):
-    with pytest.raises(Interrupted):
+def test_a_stop_signal_interrupts_what_may_be_interrupted(wakeup, number):
+    with pytest.raises(Interrupted), wakeup.interruptible():
         os.kill(os.getpid(), number)
     assert wakeup.interrupted is number
+    assert wakeup.stop_waits() is number
+    assert wakeup.read() == [number]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_stop_signal_from_before_interrupts_it_at_once(wakeup, number):
+    os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), number)
+    begun = []
+    with pytest.raises(Interrupted), wakeup.interruptible():
+        begun.append(True)
+    assert not begun
+    assert wakeup.interrupted is number
+    assert wakeup.read() == [signal.SIGHUP, number]
+
+
+def test_a_stop_signal_interrupts_nothing_else(wakeup):
+    with wakeup.interruptible():
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert wakeup.interrupted is None
+    assert wakeup.stop_waits() is signal.SIGTERM
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGWINCH])
-def test_other_signals_wait_until_the_start_is_over(wakeup, number):
-    os.kill(os.getpid(), number)
+def test_other_signals_wait(wakeup, number):
+    with wakeup.interruptible():
+        os.kill(os.getpid(), number)
     assert wakeup.interrupted is None
+    assert wakeup.stop_waits() is None
     assert wakeup.read() == [number]
 
 
 def test_an_interruption_that_somebody_swallowed_is_remembered(wakeup):
-    try:
+    with pytest.raises(Interrupted), wakeup.interruptible(), contextlib.suppress(BaseException):
         os.kill(os.getpid(), signal.SIGTERM)
-    except BaseException:
-        pass
-    with pytest.raises(Interrupted):
-        wakeup.attend()
+
+
+def test_what_the_life_before_has_not_read_is_read_in_the_next(wakeup):
+    os.kill(os.getpid(), signal.SIGTTIN)
+    os.kill(os.getpid(), signal.SIGTTIN)
+    heir = Wakeup((os.dup(wakeup.ends[0]), os.dup(wakeup.ends[1])))
+    try:
+        assert heir.read() == [signal.SIGTTIN, signal.SIGTTIN]
+    finally:
+        heir.close()
 
 
 def test_blocked_signals_come_afterwards(wakeup):
-    wakeup.attend()
     with blocked():
         os.kill(os.getpid(), signal.SIGHUP)
         assert wakeup.read() == []
@@ -81,7 +110,6 @@ def test_a_signal_that_came_while_it_was_blocked_is_not_lost():
 
 def test_a_child_gets_signals_of_its_own(wakeup):
     """A signal for the child, sent as early as can be, must not reach the parent's socket."""
-    wakeup.attend()
     with blocked():
         pid = os.fork()
         if pid == 0:
