@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 
 from pyserve.protocol.errors import ApplicationError, Disconnected
-from pyserve.protocol.exchange import Exchange, FileSpan, Receiving, Sending
+from pyserve.protocol.exchange import Data, Exchange, Receiving, Sending
 from pyserve.protocol.fields import Fields
 
 Message = MutableMapping[str, Any]
@@ -43,7 +43,7 @@ class Driver(Protocol):
     def taken(self) -> None:
         """Content was taken out of the exchange: there is room to read on."""
 
-    def open_span(self, path: str) -> Awaitable[FileSpan]:
+    def open_span(self, path: str) -> Awaitable[Data]:
         """Open the whole file at an absolute path for sending (in a thread); OSError when that fails."""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from pyserve.protocol.asgi import Call, ScopeTemplate
-from pyserve.protocol.exchange import Exchange, FileSpan, Sending
+from pyserve.protocol.exchange import Data, Exchange, Sending
 from pyserve.workers.spans import open_span
 from pyserve.workers.stream import Stream
 
@@ -86,5 +86,5 @@ class AsgiStream(Stream):
             exchange.fail(500, text)
             self.flush()
 
-    def open_span(self, path: str) -> Coroutine[Any, Any, FileSpan]:
+    def open_span(self, path: str) -> Coroutine[Any, Any, Data]:
         return open_span(self.registry.loop, path)

@@ -10,6 +10,7 @@ from typing import Any
 from pyserve.protocol.exchange import FileSpan
 
 _READ = 65536
+_MADE = 65536  # octets: no file in /sys that is to be read says more, which is one page of memory
 # What sendfile says for files or sockets that it cannot serve; all of them read like any other file.
 _UNFIT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EOVERFLOW)
 
@@ -26,13 +27,22 @@ def open_rest(file: Any) -> FileSpan | None:
         if raw is None:
             return None
         status = os.fstat(raw.fileno())
-        if not stat.S_ISREG(status.st_mode) or not status.st_size:  # as of the files in /proc, which are not empty
+        if not stat.S_ISREG(status.st_mode) or not is_stored(status):
             return None
         offset = raw.tell()
         fd = os.dup(raw.fileno())
     except (OSError, ValueError):  # closed, not seekable, or no descriptor is left: reading it will tell
         return None
     return FileSpan(fd, offset, max(0, status.st_size - offset), _Closer(fd))
+
+
+def is_stored(status: os.stat_result) -> bool:
+    """Whether a file's size can be believed.
+
+    The kernel makes the contents of /proc and /sys as they are read: such a file says 0, or 4096, and has another
+    length. Nothing else tells it from a small file than that no storage belongs to it.
+    """
+    return status.st_blocks > 0 or status.st_size > _MADE
 
 
 class _Closer:

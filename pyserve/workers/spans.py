@@ -6,6 +6,7 @@ uvloop has no `loop.sendfile`. Where sendfile is not possible, a thread reads th
 """
 
 import asyncio
+import errno
 import os
 import stat
 from collections import deque
@@ -13,9 +14,11 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from pyserve.protocol.exchange import Data, FileSpan
+from pyserve.workers.sendfile import is_stored
 
 _AT_ONCE = 1024 * 1024  # octets of a file before the other connections have their turn
 _READ = 65536
+_MOST = 64 * 1024 * 1024  # octets held of a file that does not say its size; one may have no end
 
 
 class Outlet(Protocol):
@@ -168,17 +171,36 @@ def _complete(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def open_whole(path: str) -> FileSpan:
-    """Open a regular file to be sent whole. Raises OSError, also for what is no regular file."""
+def open_whole(path: str) -> Data:
+    """Open a regular file to be sent whole; give the octets of one whose size cannot be known before it is read.
+
+    Raises OSError, also for what is no regular file, and for one without a size that has no end.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO without a writer must not block
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         os.close(fd)
         raise OSError(f"{path!r} is no regular file")
+    if not is_stored(status):
+        try:
+            return _read_all(fd, path)
+        finally:
+            os.close(fd)
     return FileSpan(fd, 0, status.st_size, lambda: os.close(fd))
 
 
-async def open_span(loop: asyncio.AbstractEventLoop, path: str) -> FileSpan:
+def _read_all(fd: int, path: str) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while data := os.read(fd, _READ):
+        pieces.append(data)
+        size += len(data)
+        if size > _MOST:
+            raise OSError(errno.EFBIG, f"it does not say its size, and has more than {_MOST} bytes", path)
+    return b"".join(pieces)
+
+
+async def open_span(loop: asyncio.AbstractEventLoop, path: str) -> Data:
     """Open a file in a thread, as the disk may let one wait. Raises OSError."""
     opening = loop.run_in_executor(None, open_whole, path)
     try:
@@ -188,6 +210,6 @@ async def open_span(loop: asyncio.AbstractEventLoop, path: str) -> FileSpan:
         raise
 
 
-def _close_opened(opening: asyncio.Future[FileSpan]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
+def _close_opened(opening: asyncio.Future[Data]) -> None:
+    if not opening.cancelled() and opening.exception() is None and isinstance(data := opening.result(), FileSpan):
+        data.close()

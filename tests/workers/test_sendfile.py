@@ -156,7 +156,10 @@ def test_a_peer_that_has_gone(path: Path, pair: tuple[socket.socket, socket.sock
     span.close()
 
 
-def test_a_file_that_does_not_know_its_size_is_read() -> None:
-    with open("/proc/self/status", "rb") as file:
-        assert os.fstat(file.fileno()).st_size == 0
+@pytest.mark.parametrize("name", ["/proc/self/status", "/sys/class/net/lo/mtu"])
+def test_a_file_that_does_not_know_its_size_is_read(name: str) -> None:
+    if not os.path.exists(name):
+        pytest.skip(f"there is no {name}")
+    with open(name, "rb") as file:
+        assert os.fstat(file.fileno()).st_size in (0, 4096)
         assert open_rest(file) is None

@@ -99,6 +99,38 @@ def test_head_has_no_body(loop: str, file: Path, descriptors: None) -> None:
             client.socket.recv(1)
 
 
+MADE = [path for path in map(Path, ("/proc/version", "/sys/class/net/lo/mtu")) if path.exists()]
+
+
+@pytest.mark.parametrize("path", MADE, ids=str)
+def test_a_file_that_the_kernel_makes_as_it_is_read(loop: str, path: Path, descriptors: None) -> None:
+    """It says that it has 0 or 4096 octets, and has another number."""
+    expected = path.read_bytes()
+    assert path.stat().st_size != len(expected)
+    with serving(sender(path, None), loop=loop, lifespan="off") as served:
+        client = served.connect()
+        for _ in range(2):
+            assert client.get()[1] == expected
+
+
+def test_a_file_without_size_or_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, descriptors: None) -> None:
+    (tmp_path / "file").write_bytes(bytes(70_000))
+    monkeypatch.setattr(spans, "is_stored", lambda status: False)
+    assert spans.open_whole(str(tmp_path / "file")) == bytes(70_000)
+    monkeypatch.setattr(spans, "_MOST", 69_999)
+    with pytest.raises(OSError, match="more than 69999 bytes"):
+        spans.open_whole(str(tmp_path / "file"))
+
+
+def test_a_large_file_of_nothing_but_a_hole(tmp_path: Path, descriptors: None) -> None:
+    with open(tmp_path / "file", "wb") as file:
+        file.truncate(1_000_000)
+    span = spans.open_whole(str(tmp_path / "file"))
+    assert isinstance(span, FileSpan)
+    assert span.count == 1_000_000
+    span.close()
+
+
 @pytest.mark.parametrize("name", ["missing", "fifo", "directory"])
 def test_no_such_file(loop: str, tmp_path: Path, name: str, descriptors: None) -> None:
     os.mkfifo(tmp_path / "fifo")
