@@ -218,12 +218,28 @@ class Settings:
     body_timeout: float = setting(
         Group.TIMEOUTS, "--body-timeout", 30.0, kinds.seconds(), "How long a request's body may pause; 0: no limit."
     )
+    body_min_rate: int = setting(
+        Group.TIMEOUTS,
+        "--body-min-rate",
+        500,
+        kinds.whole(),
+        "How many bytes of a request's body must come per second: a slower client uses --body-timeout up, a faster one "
+        "gets it back; 0: no limit.",
+    )
     write_timeout: float = setting(
         Group.TIMEOUTS,
         "--write-timeout",
         30.0,
         kinds.seconds(),
         "How long a client may take no octet of a response; 0: no limit.",
+    )
+    write_min_rate: int = setting(
+        Group.TIMEOUTS,
+        "--write-min-rate",
+        240,
+        kinds.whole(),
+        "How many bytes of a response a client must take per second: a slower one uses --write-timeout up, a faster "
+        "one gets it back; 0: no limit.",
     )
     drain_idle: float | None = setting(
         Group.TIMEOUTS,
@@ -343,6 +359,11 @@ def ineffective(settings: Settings, worker_class: WorkerClass, interface: str = 
             for name in ("lifespan", "disconnect_grace")
             if _changed(settings, name)
         ]
+    lines += [
+        f"{OPTIONS[rate].flag} has no effect without {OPTIONS[timeout].flag}"
+        for rate, timeout in (("body_min_rate", "body_timeout"), ("write_min_rate", "write_timeout"))
+        if _changed(settings, rate) and not getattr(settings, timeout)
+    ]
     if settings.max_requests_jitter and not settings.max_requests:
         lines.append("--max-requests-jitter has no effect without --max-requests")
     if settings.reuse_port and all(address.startswith(("unix:", "fd:")) for address in settings.bind):

@@ -17,6 +17,7 @@ from pyserve.protocol.exchange import Exchange, Receiving
 from pyserve.protocol.http1 import Http1Wire
 from pyserve.workers.deadlines import LINGER
 from pyserve.workers.outflow import send_some
+from pyserve.workers.pace import Pace
 from pyserve.workers.scoreboard import TIMEOUTS_KEEPALIVE
 from pyserve.workers.table import READ, WRITE, Owner
 
@@ -51,7 +52,7 @@ class Channel:
     """
 
     __slots__ = (
-        "_deck", "_discarded", "_eof", "_lost", "_offset", "_sent",
+        "_deck", "_discarded", "_eof", "_lost", "_offset", "_outward", "_sent",
         "armed", "deadline", "exchange", "fd", "held", "remote", "socket", "stage", "wire",
     )  # fmt: skip
 
@@ -68,6 +69,7 @@ class Channel:
         self.deadline = now + deck.deadlines.head
         self._offset = 0  # octets of wire.out[0] that have gone
         self._sent = 0  # octets that have gone past `_push`, ever
+        self._outward: Pace | None = None  # what the peer takes of the present response, once that was waited for
         self._discarded = 0
         self._eof = False  # the peer sends no more
         self._lost = False  # reset, or in a state in which nothing more can be sent
@@ -116,12 +118,19 @@ class Channel:
         except OSError:
             return False
 
+    def _pace_outward(self) -> Pace:
+        """How slowly the peer takes the present response; a wait that has begun is over."""
+        pace = self._outward
+        if pace is None or pace.message != self.wire.served:
+            pace = self._outward = self._deck.deadlines.outward(self.wire.served, self._sent)
+        return pace
+
     # Parking
 
     def _wait_to_write(self, owner: Owner, now: float) -> None:
         """Park until the peer takes more of what is in `out`."""
         self.stage = Stage.WRITING
-        self.deadline = now + self._deck.deadlines.write
+        self.deadline = self._pace_outward().begin(now)
         self._deck.table.park(self, owner, WRITE)
 
     def _yield(self, owner: Owner, exchange: Exchange) -> None:

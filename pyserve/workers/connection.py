@@ -16,10 +16,11 @@ from pyserve.protocol.exchange import Exchange, FileSpan, Receiving
 from pyserve.protocol.http1 import Awaiting, Persistence
 from pyserve.protocol.wsgi import Environ, make_environ, serve
 from pyserve.workers.channel import RECEIVE, Channel, Stage
+from pyserve.workers.pace import Pace
 from pyserve.workers.patience import READABLE, WRITABLE
 from pyserve.workers.scoreboard import TIMEOUTS_BODY, TIMEOUTS_HEADER, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
 from pyserve.workers.sendfile import open_rest
-from pyserve.workers.table import READ, WRITE, Owner
+from pyserve.workers.table import READ, Owner
 
 if TYPE_CHECKING:
     from pyserve.workers.deck import Deck
@@ -46,12 +47,13 @@ class Connection(Channel):
     environ: of the exchange, while the access log may ask for it.
     """
 
-    __slots__ = ("_began", "_hand", "_template", "environ")
+    __slots__ = ("_began", "_hand", "_inward", "_template", "environ")
 
     def __init__(self, deck: Deck, peer: socket.socket, template: Environ, now: float) -> None:
         super().__init__(deck, peer, template["REMOTE_ADDR"], now)
         self._template = template
         self._began = now  # when the head that is awaited began; 0.0 before its first octet on a kept connection
+        self._inward: Pace | None = None  # what the peer sends of the present request, once that was waited for
         self._hand: Hand | None = None  # the thread that runs the application
         self.environ: Environ | None = None
 
@@ -88,14 +90,13 @@ class Connection(Channel):
         if self.stage is Stage.LINGERING:
             self._discard(hand)
         elif self.stage is Stage.WRITING:
-            sent = self._sent
-            if self._push():
+            done = self._push()
+            self._pace_outward().end(self._sent, now)
+            if done:
                 self.stage = _READING
                 self._written(hand, now)
             else:
-                if self._sent != sent:
-                    self.deadline = now + self._deck.deadlines.write
-                self._deck.table.park(self, hand, WRITE)
+                self._wait_to_write(hand, now)
         elif (exchange := self.exchange) is not None:
             self.stage = _READING
             if self._gather(hand, exchange, now):
@@ -106,6 +107,9 @@ class Connection(Channel):
     def _received_part(self, hand: Hand, now: float) -> None:
         """Octets have come that complete no head."""
         exchange = self.exchange
+        arriving = self.wire.exchange
+        if arriving is not None:
+            self._pace_inward(arriving).end(arriving.received, now)
         if exchange is None:
             self._await(hand, now)
         elif exchange.error is not None:
@@ -122,6 +126,13 @@ class Connection(Channel):
         else:
             self._await(hand, now)
 
+    def _pace_inward(self, arriving: Exchange) -> Pace:
+        """How slowly the content of a request comes."""
+        pace = self._inward
+        if pace is None or pace.message != self.wire.served:
+            pace = self._inward = self._deck.deadlines.inward(self.wire.served, arriving.received)
+        return pace
+
     def _gather(self, hand: Hand, exchange: Exchange, now: float) -> bool:
         """Receive content that is here; True when the application can start, else the connection is given up."""
         bodies = self._deck.bodies
@@ -134,7 +145,7 @@ class Connection(Channel):
             try:
                 data = self.socket.recv(RECEIVE)
             except BlockingIOError:
-                self.deadline = now + self._deck.deadlines.body
+                self.deadline = self._pace_inward(exchange).begin(now)
                 self._deck.table.park(self, hand, READ)
                 return False
             except OSError:
@@ -245,33 +256,34 @@ class Connection(Channel):
         """Write what is in the wire's `out`; wait while the peer does not take it."""
         hand, exchange = self._running()
         deck = self._deck
-        sent = -1
-        until = 0.0
+        pace: Pace | None = None
         while not self._push():
-            if self._sent != sent:
-                sent = self._sent
-                until = monotonic() + deck.deadlines.write
-            if not deck.patience.wait(self.socket, WRITABLE, until):
+            now = monotonic()
+            pace = self._pace_outward()
+            pace.end(self._sent, now)
+            if not deck.patience.wait(self.socket, WRITABLE, pace.begin(now)):
                 hand.words[TIMEOUTS_WRITE] += 1
                 self._lose()
         if self._lost:
             raise Disconnected("the peer has gone")
         hand.since = now = monotonic()
+        if pace is not None:
+            pace.end(self._sent, now)
         if not exchange.answered:
             exchange.answered = now
 
     def fill(self) -> None:
         """Wait until more content has come or the request is over."""
-        hand, _ = self._running()
+        hand, exchange = self._running()
         deck = self._deck
         if self.wire.out:
             self.flush()
-        until = monotonic() + deck.deadlines.body
+        pace = self._pace_inward(exchange)
         while True:
             try:
                 data = self.socket.recv(RECEIVE)
             except BlockingIOError:
-                if deck.patience.wait(self.socket, READABLE, until):
+                if deck.patience.wait(self.socket, READABLE, pace.begin(monotonic())):
                     continue
                 hand.words[TIMEOUTS_BODY] += 1
                 self.wire.expire()
@@ -280,9 +292,10 @@ class Connection(Channel):
                 self._lose()
                 raise Disconnected("the peer has gone") from None
             break
-        hand.since = monotonic()
+        hand.since = now = monotonic()
         if data:
             self.wire.receive(data)
+            pace.end(exchange.received, now)
         else:
             self._eof = True
             self.wire.receive_eof()
@@ -332,8 +345,10 @@ class Connection(Channel):
         if awaiting is Awaiting.HEAD:
             self._began = self._began or now
             self.deadline = self._began + deadlines.head
+        elif wire.exchange is not None:  # the rest of a content that the application did not want
+            self.deadline = self._pace_inward(wire.exchange).begin(now)
         else:
-            self.deadline = now + (deadlines.body if awaiting is Awaiting.BODY else deadlines.idle)
+            self.deadline = now + deadlines.idle
         self._deck.table.park(self, owner, READ)
         if self._deck.crowded:
             self._deck.doors.room()
@@ -355,8 +370,10 @@ class Connection(Channel):
         if stage is Stage.LINGERING:
             self.close(owner)
         elif stage is Stage.WRITING:
-            sent = self._sent
-            if self._push() or self._sent != sent:
+            done = self._push()
+            pace = self._pace_outward()
+            pace.end(self._sent, now)
+            if done or pace.begin(now) > now:
                 self._wait_to_write(owner, now)
                 return
             owner.words[TIMEOUTS_WRITE] += 1

@@ -1,12 +1,12 @@
 """What one scan a second judges of a connection: the peer's deadlines (no timer belongs to a connection).
 
     HEAD   header_timeout from the head's first octet, or from the connection's beginning, to its last
-    BODY   body_timeout from the last octet, as long as somebody waits for more
+    BODY   body_timeout from the last octet, as long as somebody waits for more, and no slower than body_min_rate
     IDLE   keepalive from the end of the last response
-    output write_timeout from the last octet that the peer took, while some wait
+    output write_timeout from the last octet that the peer took, while some wait, and no slower than write_min_rate
     linger `LINGER` from the half-close
 
-A deadline is met late by up to the time between two scans (`Deadlines.step`).
+A deadline is met late by up to the time between two scans (`Deadlines.step`). The rates are those of `pace`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from pyserve.protocol.http1 import Awaiting
+from pyserve.workers.pace import Pace, regain
 from pyserve.workers.scoreboard import TIMEOUTS_BODY, TIMEOUTS_HEADER, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
 
 if TYPE_CHECKING:
@@ -36,12 +37,17 @@ class Phase(Enum):
 
 @dataclass(slots=True)
 class Deadlines:
-    """Seconds; inf where there is none. retired_at: since when idle connections are only waited for (monotonic)."""
+    """Seconds, inf where there is none, and octets a second, 0 where there is no such limit.
+
+    retired_at: since when idle connections are only waited for (monotonic).
+    """
 
     head: float
     body: float
     idle: float
     write: float
+    body_rate: int = 0
+    write_rate: int = 0
     retired_at: float = 0.0
 
     @classmethod
@@ -52,12 +58,22 @@ class Deadlines:
             settings.body_timeout or inf,
             settings.keepalive or inf,
             settings.write_timeout or inf,
+            settings.body_min_rate if settings.body_timeout else 0,
+            settings.write_min_rate if settings.write_timeout else 0,
         )
 
     @property
     def step(self) -> float:
         """Seconds between two scans."""
         return max(0.02, min(1.0, min(self.head, self.body, self.idle, self.write) / 4))
+
+    def inward(self, message: int, octets: int) -> Pace:
+        """The credit of a peer whose content is waited for; see `Pace`."""
+        return Pace(self.body, self.body_rate, message, octets)
+
+    def outward(self, message: int, octets: int) -> Pace:
+        """The credit of a peer that is to take a response."""
+        return Pace(self.write, self.write_rate, message, octets)
 
     def retire(self, now: float, idle: float) -> None:
         """From now on idle connections are waited for at most so long."""
@@ -69,7 +85,7 @@ def overstays(stream: Stream, deadlines: Deadlines, now: float) -> bool:
     """Tell whether a connection of which our side is closed has lingered for long enough."""
     if stream.phase is not Phase.LINGERING:
         return False
-    if stalls(stream, deadlines.write, now):
+    if stalls(stream, deadlines, now):
         return True
     if stream.progress >= 0:
         stream.began = now  # it lingers from when all is written
@@ -80,14 +96,14 @@ def missed(stream: Stream, deadlines: Deadlines, now: float) -> int | None:
     """Tell which deadline a connection that is served has missed: an index of the scoreboard's counters, or None."""
     if stream.phase is not Phase.SERVING:
         return None
-    if stalls(stream, deadlines.write, now):
+    if stalls(stream, deadlines, now):
         return TIMEOUTS_WRITE
-    if stream.progress >= 0 or not stream.reading:
-        return None  # octets wait for the peer to take them, or what it sends waits for the application
     awaiting = stream.wire.awaiting
+    # Else octets wait for the peer to take them, or what it sends waits for the application.
+    waits = stream.progress < 0 and stream.reading
     if awaiting is Awaiting.BODY:
-        return TIMEOUTS_BODY if now - stream.touched > deadlines.body and stream.awaited else None
-    if awaiting is Awaiting.NOTHING or stream.exchange is not None:
+        return TIMEOUTS_BODY if starves(stream, deadlines, now, waits and stream.awaited) else None
+    if not waits or awaiting is Awaiting.NOTHING or stream.exchange is not None:
         return None
     # A connection on which nothing was asked yet is as good as idle once the worker retires.
     waits = stream.idle and bool(stream.wire.served or deadlines.retired_at)
@@ -98,18 +114,35 @@ def missed(stream: Stream, deadlines: Deadlines, now: float) -> int | None:
     return None
 
 
-def stalls(stream: Stream, limit: float, now: float) -> bool:
-    """Tell whether octets wait to be written and the peer has taken none for `limit` seconds.
+def starves(stream: Stream, deadlines: Deadlines, now: float, awaited: bool) -> bool:
+    """Tell whether content is waited for, and none comes or it comes too slowly."""
+    exchange = stream.wire.exchange
+    if exchange is None:
+        return False
+    if awaited and now - stream.touched > deadlines.body:
+        return True
+    if not deadlines.body_rate:
+        return False
+    pace = stream.pace
+    if pace is None or pace.message != stream.wire.served:
+        pace = stream.pace = deadlines.inward(stream.wire.served, exchange.received)
+    return pace.look(exchange.received, now, awaited)
+
+
+def stalls(stream: Stream, deadlines: Deadlines, now: float) -> bool:
+    """Tell whether octets wait to be written and the peer takes none, or takes them too slowly.
 
     `stream.progress` is how many it has taken of all that were handed out, -1 while none wait; `stream.progressed` is
-    when that last changed.
+    when that last changed, or earlier for one that is slow.
     """
     waiting = stream.transport.get_write_buffer_size()
     if not waiting and not stream.sending_file:
         stream.progress = -1
         return False
     progress = stream.written - waiting
-    if progress != stream.progress:
-        stream.progress = progress
+    if stream.progress < 0:
         stream.progressed = now
-    return now - stream.progressed > limit
+    else:
+        stream.progressed = regain(stream.progressed, progress - stream.progress, now, deadlines.write_rate)
+    stream.progress = progress
+    return now - stream.progressed > deadlines.write

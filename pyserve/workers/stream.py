@@ -20,6 +20,7 @@ from time import monotonic
 from pyserve.protocol.exchange import Data, Exchange, Receiving, Sending
 from pyserve.protocol.http1 import Awaiting, Http1Wire, Persistence
 from pyserve.workers.deadlines import Phase
+from pyserve.workers.pace import Pace
 from pyserve.workers.parting import forget, shut_down
 from pyserve.workers.registry import Door, Registry
 from pyserve.workers.waiters import Waiters
@@ -42,12 +43,12 @@ class Stream(Writer):
     exchange: the one being answered, or None.
     touched: when octets last came or a response ended (monotonic seconds, as all times here).
     began: when the head that is awaited began, 0.0 while nothing of it has come; once lingering, when that began.
-    progress, progressed: see `deadlines.stalls`.
+    progress, progressed, pace: see `deadlines.stalls` and `deadlines.starves`.
     """
 
     __slots__ = (
         "_arrivals", "_discarded", "_due", "_peer_done", "_reading", "_wrote", "began", "door", "exchange",
-        "progress", "progressed", "registry", "remote", "touched", "wire",
+        "pace", "progress", "progressed", "registry", "remote", "touched", "wire",
     )  # fmt: skip
 
     def __init__(self, registry: Registry, door: Door) -> None:
@@ -60,6 +61,7 @@ class Stream(Writer):
         self.touched = self.began = 0.0
         self.progress = -1
         self.progressed = 0.0
+        self.pace: Pace | None = None
         self._arrivals: Waiters | None = None  # for the exchange to change
         self._due = False  # `_flush_gathered` will be called
         self._wrote = 0.0  # when a piece of a response last left

@@ -15,9 +15,17 @@ NOW = 1000.0
 
 
 @dataclass
+class Arriving:
+    """A request whose content is on its way."""
+
+    received: int = 0
+
+
+@dataclass
 class Wire:
     awaiting: Awaiting = Awaiting.IDLE
     served: int = 1
+    exchange: Any = field(default_factory=Arriving)
 
 
 @dataclass
@@ -45,6 +53,7 @@ class Stream:
     idle: bool = False
     exchange: Any = None
     sending_file: bool = False
+    pace: Any = None
 
 
 def deadlines(**changes: float) -> Deadlines:
@@ -74,6 +83,8 @@ HEAD, BODY, IDLE, NOTHING = Awaiting.HEAD, Awaiting.BODY, Awaiting.IDLE, Awaitin
         (Stream(wire=Wire(BODY), touched=NOW - 11, exchange=object()), TIMEOUTS_BODY),
         (Stream(wire=Wire(BODY), touched=NOW - 11, exchange=object(), awaited=False), None),
         (Stream(wire=Wire(BODY), touched=NOW - 11, exchange=object(), reading=False), None),
+        # ... and what is left of it when the response is complete
+        (Stream(wire=Wire(BODY), touched=NOW - 11), TIMEOUTS_BODY),
         # the application's turn
         (Stream(wire=Wire(NOTHING), touched=NOW - 500, exchange=object()), None),
         # a response that the peer does not take
@@ -120,15 +131,54 @@ def test_retiring_does_not_lengthen_what_is_shorter() -> None:
 
 def test_a_stall_is_counted_from_the_last_progress() -> None:
     stream: Any = Stream(transport=Transport(100), written=100)
-    assert not stalls(stream, 10, NOW)
+    limits = deadlines()
+    assert not stalls(stream, limits, NOW)
     stream.written, stream.transport.waiting = 150, 149
-    assert not stalls(stream, 10, NOW + 9)
+    assert not stalls(stream, limits, NOW + 9)
     stream.written, stream.transport.waiting = 250, 249  # more is handed out, none of it taken
-    assert not stalls(stream, 10, NOW + 18)
-    assert stalls(stream, 10, NOW + 20)
+    assert not stalls(stream, limits, NOW + 18)
+    assert stalls(stream, limits, NOW + 20)
     stream.transport.waiting = 0
-    assert not stalls(stream, 10, NOW + 21)
+    assert not stalls(stream, limits, NOW + 21)
     assert stream.progress == -1
+
+
+def test_who_takes_an_octet_now_and_then_is_too_slow() -> None:
+    stream: Any = Stream(transport=Transport(1000), written=1000)
+    limits = deadlines(write_rate=10)
+    for second in range(0, 11, 5):
+        stream.transport.waiting -= 1
+        assert not stalls(stream, limits, NOW + second)
+    stream.transport.waiting -= 1
+    assert stalls(stream, limits, NOW + 11)
+    stream.transport.waiting -= 100  # ten seconds' worth
+    assert not stalls(stream, limits, NOW + 12)
+
+
+def test_content_that_comes_octet_by_octet_is_too_slow() -> None:
+    stream: Any = Stream(wire=Wire(BODY), exchange=object())
+    limits = deadlines(body_rate=10)
+    late = []
+    for second in range(13):
+        stream.touched = NOW + second
+        stream.wire.exchange.received += 1
+        late.append(missed(stream, limits, NOW + second))
+    assert late == [None] * 12 + [TIMEOUTS_BODY]
+
+
+def test_only_time_in_which_content_is_waited_for_counts() -> None:
+    stream: Any = Stream(wire=Wire(BODY), exchange=object(), touched=NOW + 1000)
+    limits = deadlines(body_rate=10)
+    now = NOW
+    for _ in range(5):
+        for awaited in (True, True, False):  # a second of each three
+            stream.awaited = awaited
+            assert missed(stream, limits, now) is None
+            now += 1
+    stream.awaited = True
+    assert [missed(stream, limits, now + second) for second in (0, 1)] == [None, TIMEOUTS_BODY]
+    stream.wire.served += 1  # the next request begins anew
+    assert missed(stream, limits, now + 2) is None
 
 
 def test_lingering_begins_when_all_is_written() -> None:
@@ -150,7 +200,9 @@ def test_lingering_does_not_outlast_a_peer_that_takes_nothing() -> None:
 
 def test_what_the_settings_say() -> None:
     limits = Deadlines.of(Settings(header_timeout=1, body_timeout=0, keepalive=2, write_timeout=3))
-    assert limits == Deadlines(1, inf, 2, 3)
+    assert limits == Deadlines(1, inf, 2, 3, 0, 240)
+    assert Deadlines.of(Settings(body_min_rate=7, write_timeout=0)).body_rate == 7
+    assert Deadlines.of(Settings(body_min_rate=7, write_timeout=0)).write_rate == 0
 
 
 @pytest.mark.parametrize(("shortest", "step"), [(inf, 1.0), (30.0, 1.0), (2.0, 0.5), (0.001, 0.02)])

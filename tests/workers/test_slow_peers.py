@@ -1,0 +1,204 @@
+"""Deadlines over sockets, for either kind of worker: each is answered with 408 or by closing, counted by its kind, and
+can be turned off."""
+
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.workers.both import BOTH, HUGE, timeouts, working
+from tests.workers.serving import Client, eventually, request
+
+OFF = dict.fromkeys(("header_timeout", "body_timeout", "keepalive", "write_timeout"), 0.0)
+SHORT = 0.3
+
+CHUNKED = request("/read", "Transfer-Encoding: chunked", method="POST")
+BODY = request("/read", "Content-Length: 100000", method="POST")
+UNREAD = request("/", "Content-Length: 60000", method="POST")
+
+# (name, what is sent at first, what is sent again and again, which deadline applies, how the answer begins)
+TRICKLES: list[tuple[str, bytes, bytes, str, bytes]] = [
+    ("a request line", b"GET /", b"x", "header_timeout", b"HTTP/1.1 408 "),
+    ("a field", b"GET / HTTP/1.1\r\nHost: a\r\nX: ", b"x", "header_timeout", b"HTTP/1.1 408 "),
+    ("fields", b"GET / HTTP/1.1\r\nHost: a\r\n", b"X: y\r\n", "header_timeout", b"HTTP/1.1 408 "),
+    ("content", BODY, b"x", "body_timeout", b"HTTP/1.1 408 "),
+    ("chunks", CHUNKED, b"1\r\nx\r\n", "body_timeout", b"HTTP/1.1 408 "),
+    ("one chunk", CHUNKED + b"fffff\r\n", b"x", "body_timeout", b"HTTP/1.1 408 "),
+    ("a chunk's size", CHUNKED + b"1;", b"x", "body_timeout", b"HTTP/1.1 408 "),
+    ("trailers", CHUNKED + b"0\r\n", b"X: y\r\n", "body_timeout", b"HTTP/1.1 408 "),
+]
+KINDS = ("header_timeout", "body_timeout", "keepalive", "write_timeout")
+
+
+def counted(kind: str, times: int = 1) -> tuple[int, ...]:
+    """So many deadlines of this kind were missed, and no other."""
+    return tuple(times if kind == other else 0 for other in KINDS)
+
+
+def trickle(client: Client, piece: bytes) -> bytes:
+    """Send a piece every few milliseconds until the worker answers; the answer."""
+    client.socket.settimeout(0.02)
+    for _ in range(500):
+        try:
+            return client.socket.recv(65536)
+        except TimeoutError:
+            client.send(piece)
+    raise AssertionError("octets that come one by one are taken for ever")
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["header_timeout", "body_timeout"])
+def test_what_trickles_in(way: str, kind: str) -> None:
+    """All cases of one deadline at the same time: most of it is waiting."""
+    cases = [case for case in TRICKLES if case[3] == kind]
+    with working(way, **{**OFF, kind: SHORT}) as worker, ThreadPoolExecutor(len(cases)) as pool:
+        clients = [worker.connect() for _ in cases]
+        for client, (_, begins, *_) in zip(clients, cases, strict=True):
+            client.send(begins)
+        answers = list(pool.map(trickle, clients, [case[2] for case in cases]))
+        for (name, *_, begins), answer in zip(cases, answers, strict=True):
+            assert answer.startswith(begins), name
+        assert timeouts(worker) == counted(kind, len(cases))
+
+
+@BOTH
+@pytest.mark.parametrize("begun", [b"", b"x" * 5000], ids=["gathered", "streamed"])
+def test_content_for_an_application_that_has_begun(way: str, begun: bytes) -> None:
+    """A body that is larger than what is held back for it is read by the application as it comes."""
+    with working(way, **{**OFF, "body_timeout": SHORT, "body_buffer_size": 1000}) as worker:
+        client = worker.connect()
+        client.send(BODY + begun)
+        assert trickle(client, b"x").startswith(b"HTTP/1.1 408 ")
+        assert timeouts(worker) == counted("body_timeout")
+
+
+@BOTH
+def test_content_that_the_application_has_not_read(way: str) -> None:
+    """It is thrown away, and the connection kept, but not for as long as the client likes."""
+    with working(way, **{**OFF, "body_timeout": SHORT}) as worker:
+        client = worker.connect()
+        client.send(UNREAD + b"x" * 10)
+        if way == "async":  # a WSGI application begins when the content is there
+            client.response()
+            assert trickle(client, b"x") == b""
+        else:
+            assert trickle(client, b"x").startswith(b"HTTP/1.1 408 ")
+        assert timeouts(worker) == counted("body_timeout")
+
+
+@BOTH
+def test_the_rate_is_an_average_and_can_be_turned_off(way: str) -> None:
+    """Pauses shorter than the timeout are no matter then, however little comes between them."""
+    with working(way, **{**OFF, "body_timeout": 0.4, "body_min_rate": 0}) as worker:
+        client = worker.connect()
+        client.send(request("/read", "Content-Length: 10", method="POST"))
+        for _ in range(10):
+            threading.Event().wait(0.1)
+            client.send(b"x")
+        assert client.response()[1] == b"10"
+        assert timeouts(worker) == (0, 0, 0, 0)
+
+
+@BOTH
+def test_content_that_comes_fast_enough(way: str) -> None:
+    with working(way, **{**OFF, "body_timeout": SHORT, "body_min_rate": 1000, "body_buffer_size": 1000}) as worker:
+        client = worker.connect()
+        client.send(request("/read", "Content-Length: 10000", method="POST"))
+        for _ in range(20):
+            client.send(b"x" * 500)
+            threading.Event().wait(0.05)
+        assert client.response()[1] == b"10000"
+        assert timeouts(worker) == (0, 0, 0, 0)
+
+
+# (name, what is sent, which deadline applies, how the answer begins)
+SILENCE: list[tuple[str, bytes, str, bytes]] = [
+    ("nothing ever", b"", "header_timeout", b""),
+    ("an empty line", b"\r\n", "header_timeout", b""),
+    ("half a head", b"GET / HTTP/1.1\r\nHost: a\r\n", "header_timeout", b"HTTP/1.1 408 "),
+    ("half a body", BODY + b"half", "body_timeout", b"HTTP/1.1 408 "),
+    ("no further request", request("/"), "keepalive", b"HTTP/1.1 200 "),
+    ("half of a further request", request("/") + b"GET /", "header_timeout", b"HTTP/1.1 200 "),
+]
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["header_timeout", "body_timeout", "keepalive"])
+def test_who_falls_silent(way: str, kind: str) -> None:
+    cases = [case for case in SILENCE if case[2] == kind]
+    with working(way, **{**OFF, kind: SHORT}) as worker:
+        clients = [worker.connect() for _ in cases]
+        for client, (_, octets, *_) in zip(clients, cases, strict=True):
+            client.send(octets)
+        for client, (name, *_, begins) in zip(clients, cases, strict=True):
+            answer = client.rest()
+            assert answer.startswith(begins), name
+            assert bool(answer) == bool(begins), name
+        assert timeouts(worker) == counted(kind, len(cases))
+
+
+@BOTH
+def test_all_of_it_turned_off(way: str) -> None:
+    """Nobody is closed: judged after many of the times between two looks of a worker with such short deadlines."""
+    with working(way, **OFF) as worker:
+        clients = [worker.connect() for _ in SILENCE]
+        for client, (_, octets, *_) in zip(clients, SILENCE, strict=True):
+            client.send(octets)
+        threading.Event().wait(0.8)
+        assert timeouts(worker) == (0, 0, 0, 0)
+        assert worker.slot.connections == len(clients)
+
+
+# Clients that read slowly
+
+
+def reader(worker: Any, path: str) -> Client:
+    """Ask with as little room for the answer as the kernel grants."""
+    listener = worker.listener
+    connection = socket.socket(listener.family)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+    connection.settimeout(10)
+    connection.connect(listener.getsockname())
+    client = Client(connection)
+    worker._clients.append(client)
+    client.send(request(path))
+    client.take(1000)
+    return client
+
+
+@BOTH
+@pytest.mark.parametrize("path", ["/endless", "/huge"])
+def test_who_takes_nothing(way: str, path: str) -> None:
+    with working(way, **{**OFF, "write_timeout": SHORT}) as worker:
+        client = reader(worker, path)
+        eventually(lambda: timeouts(worker) == counted("write_timeout"))
+        eventually(lambda: worker.slot.connections == 0)
+        with pytest.raises(ConnectionResetError):
+            client.rest()
+
+
+@BOTH
+@pytest.mark.parametrize("path", ["/endless", "/huge"])
+def test_who_takes_a_little_now_and_then(way: str, path: str) -> None:
+    with working(way, **{**OFF, "write_timeout": 0.5, "write_min_rate": 100_000_000}) as worker:
+        client = reader(worker, path)
+        client.socket.settimeout(0.1)
+        taken = 0
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):  # noqa: PT012 - whenever it comes
+            while taken < HUGE:
+                taken += len(client.socket.recv(65536))
+                threading.Event().wait(0.02)
+        assert taken < HUGE // 2
+        assert timeouts(worker) == counted("write_timeout")
+
+
+@BOTH
+def test_who_takes_a_little_is_served_without_a_rate(way: str) -> None:
+    with working(way, **{**OFF, "write_timeout": 0.5, "write_min_rate": 0}) as worker:
+        client = reader(worker, "/endless")
+        for _ in range(10):
+            client.take(1_000_000)
+            threading.Event().wait(0.1)
+        assert timeouts(worker) == (0, 0, 0, 0)
