@@ -16,7 +16,7 @@ Fields = list[tuple[bytes, bytes]]
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 # What a line may consist of: HTAB, SP, VCHAR, obs-text (RFC 9110 section 5.5).
-_LINE_OCTETS = bytes([9, *range(32, 127), *range(128, 256)])
+LINE_OCTETS = bytes([9, *range(32, 127), *range(128, 256)])
 
 _KNOWN_AT_MOST = 1024  # names in one table; ordinary traffic knows about a hundred
 
@@ -29,7 +29,7 @@ def count_lines(octets: bytes) -> int:
     """
     count = octets.count(b"\r\n")
     # Every CR LF leaves two octets here; anything more is an octet that no line holds.
-    return count if len(octets.translate(None, _LINE_OCTETS)) == 2 * count else -1
+    return count if len(octets.translate(None, LINE_OCTETS)) == 2 * count else -1
 
 
 class RequestNames(dict[bytes, bytes]):
