@@ -266,6 +266,7 @@ class Supervisor:
 
     def _ready(self, member: Member, now: float) -> None:
         if member.life is not Life.BOOTING:
+            self._ready_late(member, now)
             return
         member.life = Life.READY
         member.ready_at = member.beat = now
@@ -279,6 +280,13 @@ class Supervisor:
             seat.holder, seat.heir = member, None
             if old is not None:
                 self._retire(old, now)
+
+    def _ready_late(self, member: Member, now: float) -> None:
+        """It was told to go when nobody knew that it served: a quick stop has been a graceful one to it."""
+        if member.ready_at is None:
+            member.ready_at = now
+            if self._phase is Phase.QUITTING:
+                self._kill(member, signal.SIGQUIT, Reason.STOP)
 
     def _retire(self, member: Member, now: float) -> None:
         """Tell it to go. A stuck one is on its way already."""

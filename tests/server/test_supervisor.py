@@ -654,6 +654,31 @@ SCENES = {
         die 2 -15       -> finish 0
         """,
     ),
+    "quick stop, and a worker that served already": (
+        policy(3),
+        """
+        start           -> spawn 1@0, spawn 2@1, spawn 3@2
+        ready 1
+        int             -> stop-listening, QUIT 1, TERM 2, TERM 3
+        ready 2         -> QUIT 2
+        ready 2
+        retiring 3      -> QUIT 3
+        die 1 0
+        die 2 0
+        die 3 1         -> finish 1
+        """,
+    ),
+    "graceful stop, and a worker that served already": (
+        policy(2),
+        """
+        start           -> spawn 1@0, spawn 2@1
+        term            -> stop-listening, TERM 1, TERM 2
+        ready 1
+        +1 term         -> QUIT 1, TERM 2
+        die 2 -15
+        die 1 1         -> finish 1
+        """,
+    ),
     "quick stop, and a worker that does not end": (
         policy(1),
         """
