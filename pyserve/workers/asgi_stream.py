@@ -82,7 +82,7 @@ class AsgiStream(Stream):
         self._give_answer(exchange, "the application gave no answer")
 
     def _give_answer(self, exchange: Exchange, text: str) -> None:
-        if self.exchange is exchange:
+        if self.exchange is exchange and not exchange.gone:
             exchange.fail(500, text)
             self.flush()
 

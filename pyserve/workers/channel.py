@@ -171,6 +171,12 @@ class Channel:
 
     # The end
 
+    def account(self, owner: Owner) -> None:
+        """Its thread does not come back before the process ends: what it was doing is logged as far as it has come."""
+        exchange = self.exchange
+        if exchange is not None and not exchange.finished:
+            self._finish(owner, exchange, monotonic())
+
     def _conclude(self, owner: Owner, now: float, exchange: Exchange | None = None) -> None:
         """End the connection: half-close, linger, close. exchange: the last one, if any."""
         if self._lost or self.wire.cut:

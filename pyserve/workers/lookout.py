@@ -211,7 +211,13 @@ class Lookout(Owner):
         deck.stopping = True
         deck.table.wake_all()
         if not self.left.wait(_LEAVE):
+            self.account()
             deck.crew.abandon(self.code)
+
+    def account(self) -> None:
+        """Threads that are still in a request are not waited for: the access log is told of them all the same."""
+        for connection in tuple(self._deck.table.open):
+            connection.account(self)
 
 
 def _called(busy: tuple[float, Exchange]) -> float:

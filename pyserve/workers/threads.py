@@ -57,7 +57,9 @@ class ThreadWorker:
             thread.join(max(0.0, until - monotonic()))
         crew.write_signals_to(-1)
         lookout.join()
-        if not any(thread.is_alive() for thread in others):
+        if any(thread.is_alive() for thread in others):
+            lookout.account()
+        else:
             for connection in tuple(deck.table.open):
                 connection.reset(lookout)  # a hand has parked it past the end
             deck.table.close()

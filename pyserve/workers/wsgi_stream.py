@@ -188,6 +188,15 @@ class WsgiStream(Stream):
         else:
             self._hall.bodies.release(self)
 
+    def cut_off(self) -> None:
+        exchange = self.exchange
+        if self._owner is _THREAD and exchange is not None:
+            # Its thread may not come back before the process ends: the log is told now, and not again.
+            exchange.gone = True
+            self.exchange = None
+            self.registry.finished(exchange, self)
+        super().cut_off()
+
     # From the head to the thread
 
     def begin(self, exchange: Exchange) -> None:

@@ -40,13 +40,23 @@ def test_a_graceful_stop_lets_a_request_finish(serve: Serve, app: str, options: 
         assert (server.directory / "shutdown").read_text() == "shut down\n"
 
 
-@FEW
+@WAYS
 def test_what_does_not_finish_is_cut_off(serve: Serve, app: str, options: tuple[str, ...]) -> None:
-    """After --graceful-timeout, and the exit code tells."""
-    server = serve(app, "--graceful-timeout", "0.3", *options)
+    """After --graceful-timeout, and the exit code tells. The access log has the request, as far as it has come."""
+    lines = ("--access-logfile", "access", "--access-logformat", "%(m)s %(U)s %(s)s")
+    server = serve(app, "--graceful-timeout", "0.3", *lines, *options)
     with request_in_progress(server):
         server.stop(1)
     assert server.logged("cut off")
+    assert (server.directory / "access").read_text().splitlines() == ["GET / 200", "GET /gate -"], server.log()
+
+
+@WAYS
+def test_what_a_quick_stop_cuts_is_in_the_access_log(serve: Serve, app: str, options: tuple[str, ...]) -> None:
+    server = serve(app, "--access-logfile", "access", "--access-logformat", "%(m)s %(U)s %(s)s", *options)
+    with request_in_progress(server):
+        server.stop(0, signal.SIGINT)
+    assert (server.directory / "access").read_text().splitlines() == ["GET / 200", "GET /gate -"], server.log()
 
 
 @FEW
