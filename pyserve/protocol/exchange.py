@@ -10,10 +10,10 @@ wire's. Both gateways speak only to this class.
 
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from pyserve.protocol.errors import ApplicationError, Disconnected, ProtocolError
-from pyserve.protocol.fields import LINE_OCTETS, Fields, Meaning, count_lines, options, response_names
+from pyserve.protocol.fields import OCTETS, Fields, Form, Meaning, count_lines, options, response_names
 
 
 class Receiving(Enum):
@@ -87,7 +87,7 @@ class Exchange:
         length: octets of the content, None when chunked. keep: the connection may be used again, as far as this
         exchange goes. expects: the peer waits for 100 (Continue).
     The content as it arrives: `body`, taken with `take`; `received` octets so far.
-    The response: `status` (0 before the head), `response_fields`, `body_sent` octets of content.
+    The response: `status` (0 before the head), `block` (its field lines), `body_sent` octets of content.
         complaint: what the application did wrong without an error being possible, for the log.
         gone: the connection is lost, nothing can be sent. error: why the request is broken off, if it is.
         peer_done: the peer will send no more (FIN), yet reads its answer.
@@ -104,19 +104,17 @@ class Exchange:
     length: int | None
     keep: bool
     expects: bool
-    block: bytes
     declared: int | None
     has_content: bool
     left: int | None
     own: int
     reason: bytes | None
-    response_fields: Fields
 
     __slots__ = (
         "answered", "arrived", "block", "body", "body_sent", "called", "complaint", "declared", "error", "expects",
         "fields", "finished", "gone", "has_content", "index", "keep", "left", "length", "method", "own", "parsed",
-        "path", "peer_done", "query", "reason", "received", "receiving", "response_fields", "sending", "status",
-        "target", "version", "wire",
+        "path", "peer_done", "query", "reason", "received", "receiving", "sending", "status", "target", "version",
+        "wire",
     )  # fmt: skip
 
     def __init__(self, wire: ResponseWire) -> None:
@@ -131,6 +129,7 @@ class Exchange:
         self.status = 0
         self.body_sent = 0
         self.complaint = ""
+        self.block = _NO_DATA
         self.arrived = self.parsed = self.called = self.answered = self.finished = 0.0
 
     # The request's content
@@ -168,6 +167,12 @@ class Exchange:
 
     # The response
 
+    @property
+    def response_fields(self) -> Fields:
+        """(name, value) of the application's that are in the response's head, in order; none before it."""
+        lines = self.block.split(b"\r\n")[:-1]
+        return [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+
     def send_early_hints(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
         """Send a 103 with `fields` before the response (RFC 8297); nothing to a peer of HTTP/1.0."""
         if self.gone:
@@ -177,12 +182,12 @@ class Exchange:
         if self.version != "1.0":
             self.wire.send_informational(self, 103, _encode(fields))
 
-    def send_head(self, status: int, reason: bytes | None, fields: Fields) -> None:
+    def send_head(self, status: int, reason: bytes | None, fields: Iterable[Any], form: Form = OCTETS) -> None:
         """Set the response's head; it leaves together with the first data.
 
-        status: 200 to 599. reason: None for the standard phrase. Raises `ApplicationError`, or `Disconnected` when the
-        exchange was broken off; may be called again as long as nothing has left, and then replaces the earlier head
-        (PEP 3333, `exc_info`).
+        status: 200 to 599. reason: None for the standard phrase. fields: (name, value), of octets or, in the form TEXT,
+        of str in latin-1. Raises `ApplicationError`, or `Disconnected` when the exchange was broken off; may be called
+        again as long as nothing has left, and then replaces the earlier head (PEP 3333, `exc_info`).
         """
         if self.sending is not _HEAD:
             if self.gone:  # answered by the server in the application's place: nobody's fault
@@ -192,16 +197,22 @@ class Exchange:
             raise ApplicationError(f"status {status!r} is not in 200..599 (RFC 9110 section 15)")
         if reason is not None and count_lines(reason) != 0:
             raise ApplicationError("control character in the reason phrase (RFC 9112 section 4)")
+        names, colon, end, nothing = form
         self.declared = None
         self.own = 0
-        pieces: list[bytes] = []
-        for name, value in fields:
-            if not (meaning := response_names[name]) or self._heed(meaning, status, value):
-                pieces += (name, b": ", value, b"\r\n")
-        self.block = _block(pieces)
+        pieces: list[Any] = []
+        try:
+            for name, value in fields:
+                if not (meaning := names[name]) or self._heed(meaning, status, value):
+                    pieces += (name, colon, value, end)
+            block = nothing.join(pieces)
+            if form is not OCTETS:
+                block = block.encode("latin-1")
+            self.block = _checked(block, len(pieces) >> 2)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ApplicationError(f"response fields must be pairs of {names.kind.__name__}: {error}") from None
         self.status = status
         self.reason = reason
-        self.response_fields = fields
         self.has_content = self.method != "HEAD" and status not in _WITHOUT_CONTENT
 
     def send_body(self, data: Data, more: bool) -> None:
@@ -257,16 +268,16 @@ class Exchange:
         if self.sending is not _DONE:
             self.wire.fail(self, ProtocolError(status, text))
 
-    def _heed(self, meaning: Meaning, status: int, value: bytes) -> bool:
+    def _heed(self, meaning: Meaning, status: int, value: Any) -> bool:
         """Act on a field that means something to the server; return whether it is sent on."""
         if meaning is _LENGTH:
-            if not (value.isdigit() and len(value) < 19) or self.own & _LENGTH:
+            if not (value.isdigit() and value.isascii() and len(value) < 19) or self.own & _LENGTH:
                 raise ApplicationError(f"invalid or second Content-Length {value!r} (RFC 9110 section 8.6)")
             if status in _NO_LENGTH or (status < 300 and self.method == "CONNECT"):
                 return False
             self.declared = int(value)
         elif meaning is Meaning.CONNECTION:
-            if b"close" in options(value):
+            if b"close" in options(value if isinstance(value, bytes) else value.encode("latin-1")):
                 self.keep = False
             return False
         elif meaning is Meaning.HOP:
@@ -327,16 +338,14 @@ def _encode(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
         if response_names[name] in (Meaning.LENGTH, Meaning.CONNECTION, Meaning.HOP):
             raise ApplicationError(f"{name!r} may not stand in early hints or trailers (RFC 9110 section 6.5.1)")
         pieces += (name, b": ", value, b"\r\n")
-    return _block(pieces)
-
-
-def _block(pieces: list[bytes]) -> bytes:
-    """Join field lines, four pieces each; `ApplicationError` when one would not be one line (RFC 9112 section 11.1)."""
     try:
-        block = b"".join(pieces)
+        return _checked(b"".join(pieces), len(pieces) >> 2)
     except TypeError:
         raise ApplicationError("response field names and values must be bytes") from None
-    # As `count_lines`, without the call. A client may refuse other controls than CR, LF and NUL as well.
-    if not len(block.translate(None, LINE_OCTETS)) == 2 * block.count(b"\r\n") == len(pieces) >> 1:
+
+
+def _checked(block: bytes, lines: int) -> bytes:
+    """Return a block of field lines; `ApplicationError` when one is not one line (RFC 9112 section 11.1)."""
+    if count_lines(block) != lines:  # a client may refuse other controls than CR, LF and NUL as well
         raise ApplicationError("CR, LF or another control character in a response field (RFC 9110 section 5.5)")
     return block

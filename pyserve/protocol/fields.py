@@ -6,6 +6,7 @@ tables hold names, never values or messages, and stop growing at a bound, so tha
 
 import re
 from enum import IntEnum
+from typing import Any, NamedTuple
 
 from pyserve.protocol.errors import ApplicationError, ProtocolError
 
@@ -16,7 +17,7 @@ Fields = list[tuple[bytes, bytes]]
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 # What a line may consist of: HTAB, SP, VCHAR, obs-text (RFC 9110 section 5.5).
-LINE_OCTETS = bytes([9, *range(32, 127), *range(128, 256)])
+_LINE_OCTETS = bytes([9, *range(32, 127), *range(128, 256)])
 
 _KNOWN_AT_MOST = 1024  # names in one table; ordinary traffic knows about a hundred
 
@@ -29,7 +30,7 @@ def count_lines(octets: bytes) -> int:
     """
     count = octets.count(b"\r\n")
     # Every CR LF leaves two octets here; anything more is an octet that no line holds.
-    return count if len(octets.translate(None, LINE_OCTETS)) == 2 * count else -1
+    return count if len(octets.translate(None, _LINE_OCTETS)) == 2 * count else -1
 
 
 class RequestNames(dict[bytes, bytes]):
@@ -68,22 +69,39 @@ _MEANINGS = {
 }
 
 
-class ResponseNames(dict[bytes, Meaning]):
-    """Response field name -> its meaning; `ApplicationError` for what is no token."""
+class ResponseNames(dict[Any, Meaning]):
+    """Response field name, of type `kind`, -> its meaning; `ApplicationError` for what is no token."""
 
-    def __missing__(self, name: bytes) -> Meaning:
-        if not isinstance(name, bytes):
-            raise ApplicationError(f"a response field name must be bytes, not {type(name).__name__}")
-        if not TOKEN.fullmatch(name):
+    def __init__(self, kind: type[bytes] | type[str]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def __missing__(self, name: bytes | str) -> Meaning:
+        if not isinstance(name, self.kind):
+            kind = type(name).__name__
+            raise ApplicationError(f"a response field name must be {self.kind.__name__}, not {kind}")
+        octets = name.encode("latin-1", "replace") if isinstance(name, str) else name
+        if not TOKEN.fullmatch(octets):
             raise ApplicationError(f"invalid response field name {name!r} (RFC 9110 section 5.1)")
-        meaning = _MEANINGS.get(name.lower(), Meaning.NONE)
+        meaning = _MEANINGS.get(octets.lower(), Meaning.NONE)
         if len(self) < _KNOWN_AT_MOST:
             self[name] = meaning
         return meaning
 
 
+class Form(NamedTuple):
+    """What an application's field lines are made of: octets (ASGI) or str in latin-1 (PEP 3333)."""
+
+    names: ResponseNames
+    colon: Any
+    end: Any
+    nothing: Any
+
+
 request_names = RequestNames()
-response_names = ResponseNames()
+response_names = ResponseNames(bytes)
+OCTETS = Form(response_names, b": ", b"\r\n", b"")
+TEXT = Form(ResponseNames(str), ": ", "\r\n", "")
 
 
 def options(value: bytes) -> list[bytes]:

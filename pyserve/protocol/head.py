@@ -16,7 +16,6 @@ from pyserve.protocol.target import is_host, split_target
 
 # HTTP-version = "HTTP/" DIGIT "." DIGIT, case-sensitive (RFC 9112 section 2.3)
 _VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
-_ONE_ONE = [b"HTTP/1.1"]
 _ANY_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 # field-line = field-name ":" OWS field-value OWS (RFC 9112 section 5)
 _FIELD_LINE = re.compile(rb"(" + TOKEN.pattern + rb"):(.*)")
@@ -25,10 +24,15 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 # Fields of which a second one is an attack or a mistake (RFC 9112 sections 3.2, 6.1 and 6.3)
 _ONCE = frozenset((b"host", b"content-length", b"transfer-encoding"))
 
+# The request line of nearly all requests: origin-form, which starts with a slash (RFC 9112 section 3.2.1). Any other is
+# looked at part by part.
+_ORIGIN_FORM = re.compile(rb"(" + TOKEN.pattern + rb") ((/[!-\"$->@-~]*)(?:\?([!-\"$-~]*))?) HTTP/1\.([01])\r\n").match
+
 # Method tokens and hosts that have been found valid; bounded, as a peer may invent any number of them.
 _KNOWN_AT_MOST = 256
 _methods: dict[bytes, str] = {}
 _hosts: set[bytes | None] = set()
+_EMPTY = b""
 
 
 def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) -> None:
@@ -39,23 +43,26 @@ def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) ->
         raise _diagnose(head, limits) from None
     if len(head) > limits.shortest or len(fields) > limits.fields:
         Scanner(limits, 0).scan(head)
-    # Up to the first line end and no further, and that is a LF: llhttp takes a request line without a version
-    # (HTTP/0.9), which may end in a bare one, and the parts must not be looked for in the fields then.
-    line = head[: head.find(b"\n") - 1]
-    parts = line.split(b" ")
-    method = _methods.get(parts[0])
-    authority = None
-    if method is not None and parts[2:] == _ONE_ONE and (target := parts[1]).startswith(b"/") and b"#" not in target:
-        version = "1.1"
-        path, _, query = target.partition(b"?")
-    else:
-        if not head.startswith(b"\r\n", len(line)):
+    method = authority = None
+    match = _ORIGIN_FORM(head)
+    if match is not None:
+        token, target, path, query, minor = match.groups(_EMPTY)
+        method = _methods.get(token)
+        version = "1.1" if minor == b"1" else "1.0"
+    if method is None:
+        # Up to the first line end and no further: llhttp takes a request line without a version (HTTP/0.9), which may
+        # end in a bare LF, and the parts must not be looked for in the fields then.
+        line = head[: head.find(b"\r\n")]
+        if 0x0A in line:
             raise _diagnose(head, limits)
         method, target, version = _request_line(line)
         path, query, authority = split_target(method, target)
     index = dict(fields)
     if len(index) != len(fields):
         index = _join(fields)
+    exchange.method, exchange.target, exchange.version = method, target, version
+    exchange.path, exchange.query = path, query
+    exchange.fields, exchange.index = fields, index
     host = index.get(b"host")
     if host not in _hosts or authority is not None:
         _check_host(host, version, authority)
@@ -63,13 +70,14 @@ def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) ->
             # An HTTP/1.0 message may name its host in the target alone (RFC 9112 section 3.2.2).
             fields.append((b"host", authority))
             index[b"host"] = authority
-    exchange.method, exchange.target, exchange.version = method, target, version
-    exchange.path, exchange.query = path, query
-    exchange.fields, exchange.index = fields, index
-    has_content = b"content-length" in index or b"transfer-encoding" in index
-    exchange.length = _framing(index, version, limits) if has_content else 0
-    connection = index.get(b"connection")
-    exchange.keep = version == "1.1" if connection is None else _keeps(connection, version)
+    if b"content-length" in index or b"transfer-encoding" in index:
+        exchange.length = _framing(index, version, limits)
+    else:
+        exchange.length = 0
+    if b"connection" in index:
+        exchange.keep = _keeps(index[b"connection"], version)
+    else:
+        exchange.keep = version == "1.1"
     if method == "CONNECT":  # what follows is not HTTP for a server that is not asked again
         exchange.keep = False
     exchange.expects = b"expect" in index and _expects(index[b"expect"], version)

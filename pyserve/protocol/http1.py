@@ -52,14 +52,15 @@ _EMPTY = b""
 class Http1Wire:
     """The server's side of one HTTP/1.x connection.
 
+    ahead: octets that have come and are not used yet, from `_position` on; empty when there are none.
     out: octets and file spans to write, in order; the driver empties it. exchange: the one in progress, or None.
     error: the protocol error that ended the connection, for the log. cut: a response was broken off after its head in
     a way that only a reset shows to the peer.
     """
 
     __slots__ = (
-        "_buffer", "_chunked", "_decoder", "_drained", "_empty_line", "_eof", "_left", "_position", "_scanner",
-        "config", "cut", "error", "exchange", "out", "persistence", "served",
+        "_chunked", "_decoder", "_drained", "_empty_line", "_eof", "_left", "_position", "_scanner",
+        "ahead", "config", "cut", "error", "exchange", "out", "persistence", "served",
     )  # fmt: skip
 
     def __init__(self, config: WireConfig) -> None:
@@ -70,7 +71,7 @@ class Http1Wire:
         self.served = 0  # exchanges begun on this connection
         self.error: ProtocolError | None = None
         self.cut = False
-        self._buffer: bytes | bytearray = _EMPTY
+        self.ahead: bytes | bytearray = _EMPTY
         self._position = 0  # up to here the buffer is used
         self._scanner: Scanner | None = None  # of a head that has come in part
         self._decoder: ChunkedDecoder | None = None
@@ -94,7 +95,7 @@ class Http1Wire:
     @property
     def pending(self) -> int:
         """Octets that have come and are not used: part of a head, or what a peer sent ahead."""
-        return len(self._buffer) - self._position
+        return len(self.ahead) - self._position
 
     @property
     def closing(self) -> bool:
@@ -116,19 +117,18 @@ class Http1Wire:
         While an exchange is in progress its content is taken and what follows is kept: the driver stops reading when
         `pending` or the exchange's `buffered` is more than it wants to hold.
         """
-        if self.persistence is _CLOSE and self.closing:
+        if self.exchange is None:
+            if self.persistence is _CLOSE:
+                return None
+            if not self.ahead and data.find(b"\r\n\r\n") == len(data) - 4 > 0 and data[0] != 13:
+                return self._begin(data)  # one whole head and nothing else, as most requests come
+        elif self.closing:
             return None
-        if self._position == len(self._buffer):
-            if self.exchange is None and data.find(b"\r\n\r\n") == len(data) - 4 > 0 and data[0] != 13:
-                # One whole head and nothing else, as most requests come: no need to keep it.
-                self._buffer = _EMPTY
-                self._position = 0
-                return None if self.persistence is _CLOSE else self._begin(data)
-            self._buffer = data
-            self._position = 0
-        else:
+        if self.ahead:
             self._compact()
-            self._buffer += data
+            self.ahead += data
+        else:
+            self.ahead = data
         return self.proceed()
 
     def receive_eof(self) -> None:
@@ -174,12 +174,20 @@ class Http1Wire:
 
     # Inwards
 
+    def _use(self, end: int) -> None:
+        """Octets before `end` are used; a buffer of which nothing is left is none."""
+        if end < len(self.ahead):
+            self._position = end
+        else:
+            self.ahead = _EMPTY
+            self._position = 0
+
     def _compact(self) -> None:
         """Make the buffer one that can grow and that holds only what is not used."""
-        if isinstance(self._buffer, bytes):
-            self._buffer = bytearray(self._buffer[self._position :])
+        if isinstance(self.ahead, bytes):
+            self.ahead = bytearray(self.ahead[self._position :])
         else:
-            del self._buffer[: self._position]
+            del self.ahead[: self._position]
         self._position = 0
 
     def _receive_head(self) -> Exchange | None:
@@ -187,24 +195,25 @@ class Http1Wire:
             return None
         if self._scanner is not None:
             return self._receive_rest_of_head()
-        buffer = self._buffer
+        buffer = self.ahead
         if buffer.startswith(b"\r\n", self._position) and self._empty_line != self.served:
             # One empty line before a request line is passed over, as old clients send one after content; more are
             # no client's (RFC 9112 section 2.2: "at least one").
             self._empty_line = self.served
-            self._position += 2
+            self._use(self._position + 2)
+            buffer = self.ahead
         end = buffer.find(b"\r\n\r\n", self._position) + 4
         if end < 4:
             return self._receive_rest_of_head()
         head = bytes(buffer[self._position : end])
-        self._position = end
+        self._use(end)
         return self._begin(head)
 
     def _receive_rest_of_head(self) -> Exchange | None:
         """Judge a head that has come in part, as far as it has come."""
-        if self._position or isinstance(self._buffer, bytes):
+        if self._position or isinstance(self.ahead, bytes):
             self._compact()
-        buffer = self._buffer
+        buffer = self.ahead
         if len(buffer) > 1 or (buffer and buffer != b"\r"):
             if self._scanner is None:
                 self._scanner = Scanner(self.config.limits, 0)
@@ -215,7 +224,7 @@ class Http1Wire:
                 return None
             if end >= 0:
                 self._scanner = None
-                self._position = end
+                self._use(end)
                 return self._begin(bytes(buffer[:end]))
         if self._eof:
             self._end_of_heads()
@@ -227,8 +236,8 @@ class Http1Wire:
         self.persistence = _CLOSE
 
     def _begin(self, head: bytes) -> Exchange | None:
-        config = self.config
         exchange = Exchange(self)
+        config = self.config
         try:
             read_head(head, config.parse, config.limits, exchange)
         except ProtocolError as error:
@@ -253,18 +262,18 @@ class Http1Wire:
 
     def _receive_body(self, exchange: Exchange) -> None:
         """Take the content that has come; past the response's end it is thrown away (RFC 9112 section 9.3)."""
-        buffer = self._buffer
+        buffer = self.ahead
         content: bytes | bytearray
         if self._decoder is None:
             end = min(len(buffer), self._position + self._left)
             content = buffer[self._position : end]
             self._left -= len(content)
-            self._position = end
+            self._use(end)
             done = not self._left
         else:
             content = bytearray()
             try:
-                self._position = self._decoder.feed(buffer, self._position, content)
+                self._use(self._decoder.feed(buffer, self._position, content))
             except ProtocolError as error:
                 self._refuse(error)
                 return
@@ -288,7 +297,7 @@ class Http1Wire:
             self.fail(self.exchange, error)
         else:
             self.persistence = _CLOSE
-            begins = head or self._buffer[self._position : self._position + 5]
+            begins = head or self.ahead[self._position : self._position + 5]
             self.out.append(self.config.refusal(error, with_content=not begins.startswith(b"HEAD ")))
 
     # Outwards: what an exchange asks of its wire
@@ -379,7 +388,7 @@ class Http1Wire:
         self.persistence = _CLOSE
         if exchange.sending is Sending.HEAD:
             exchange.status = error.status
-            exchange.response_fields = []
+            exchange.block = _EMPTY
             with_content = exchange.method != "HEAD"
             exchange.body_sent = len(error.text) + 1 if with_content else 0
             self.out.append(self.config.refusal(error, with_content=with_content))

@@ -6,11 +6,12 @@ three things that wait: `flush`, `fill` and `span` (see `Driver`).
 
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import unquote_to_bytes
 
 from pyserve.protocol.errors import ApplicationError, Disconnected, ProtocolError
 from pyserve.protocol.exchange import Exchange, FileSpan, Receiving, Sending
+from pyserve.protocol.fields import TEXT
 from pyserve.protocol.status import REASONS
 
 Environ = dict[str, Any]
@@ -18,6 +19,7 @@ Application = Callable[..., Iterable[bytes]]
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 _KNOWN_AT_MOST = 1024
+_RECEIVED = Receiving.DONE
 
 
 class Driver(Protocol):
@@ -55,6 +57,9 @@ class EnvironKeys(dict[bytes, str]):
         return key
 
 
+_PROTOCOLS = {"1.1": "HTTP/1.1", "1.0": "HTTP/1.0"}
+
+
 def make_environ(exchange: Exchange, template: Environ, keys: EnvironKeys) -> Environ:
     """Build the environ (PEP 3333) from what all requests of a listener share.
 
@@ -62,16 +67,15 @@ def make_environ(exchange: Exchange, template: Environ, keys: EnvironKeys) -> En
     """
     environ = template.copy()
     environ["REQUEST_METHOD"] = exchange.method
-    environ["SERVER_PROTOCOL"] = "HTTP/" + exchange.version
+    environ["SERVER_PROTOCOL"] = _PROTOCOLS[exchange.version]
     environ["RAW_URI"] = environ["REQUEST_URI"] = exchange.target.decode("ascii")
     environ["QUERY_STRING"] = exchange.query.decode("ascii")
     path = exchange.path
-    if b"%" in path:
+    if 0x25 in path:  # "%"; for an octet as a number `in` is several times as fast
         path = unquote_to_bytes(path)
     environ["PATH_INFO"] = path.decode("latin-1")
-    script_name = environ["SCRIPT_NAME"]
-    if script_name:
-        _strip(environ, script_name)
+    if environ["SCRIPT_NAME"]:
+        _strip(environ, environ["SCRIPT_NAME"])
     for name, value in exchange.index.items():
         if key := keys[name]:
             environ[key] = value.decode("latin-1")
@@ -226,11 +230,7 @@ class _Call:
         elif exchange.status:
             raise ApplicationError("start_response called again without exc_info (PEP 3333)")
         code, reason = _statuses.get(status) or _parse_status(status)
-        try:
-            fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-        except (AttributeError, TypeError, ValueError) as error:
-            raise ApplicationError(f"headers must be a list of (str, str) in latin-1 (PEP 3333): {error}") from None
-        exchange.send_head(code, reason, fields)
+        exchange.send_head(code, reason, headers, TEXT)
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -260,6 +260,10 @@ class _Call:
         exchange.send_body(b"", False)
 
 
+# `wsgi.input` of all requests without content: it has no state that one could leave to the next.
+_NO_INPUT = Input(Exchange(cast(Any, None)), cast(Any, None))
+
+
 def _octets(block: bytes) -> bytes:
     if not isinstance(block, bytes):
         raise ApplicationError(f"the body must be bytes, not {type(block).__name__} (PEP 3333)")
@@ -271,9 +275,13 @@ def serve(application: Application, environ: Environ, exchange: Exchange, driver
 
     What remains in the wire's `out` at the end is the driver's to write. The application's exceptions pass through.
     """
-    environ["wsgi.input"] = Input(exchange, driver)
+    has_content = exchange.body is not None or exchange.receiving is not _RECEIVED
+    environ["wsgi.input"] = Input(exchange, driver) if has_content else _NO_INPUT
     call = _Call(exchange, driver)
     result = application(environ, call.start_response)
+    if type(result) is list and len(result) == 1 and type(data := result[0]) is bytes:
+        exchange.send_body(data, False)  # as `send` would, and a list has nothing to close
+        return
     try:
         call.send(result)
     finally:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pyserve.workers.deck import Deck
     from pyserve.workers.hand import Hand
 
-RECEIVE = 65536  # octets of one recv
+RECEIVE = 65536  # octets of one recv of content
+RECEIVE_HEAD = 16384  # ... where a head is expected: to make room for more costs more than most heads themselves
 
 _SEND = 4 * 1024 * 1024  # octets of a complete response before other connections have their turn
 _DISCARD = 1024 * 1024  # octets thrown away after the half-close

@@ -15,7 +15,7 @@ from pyserve.protocol.errors import Disconnected, ProtocolError
 from pyserve.protocol.exchange import Exchange, FileSpan, Receiving
 from pyserve.protocol.http1 import Awaiting, Persistence
 from pyserve.protocol.wsgi import Environ, make_environ, serve
-from pyserve.workers.channel import RECEIVE, Channel, Stage
+from pyserve.workers.channel import RECEIVE, RECEIVE_HEAD, Channel, Stage
 from pyserve.workers.pace import Pace
 from pyserve.workers.patience import READABLE, WRITABLE
 from pyserve.workers.scoreboard import TIMEOUTS_BODY, TIMEOUTS_HEADER, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
@@ -65,7 +65,7 @@ class Connection(Channel):
             self._go_on(hand)
             return
         try:
-            data = self.socket.recv(RECEIVE)
+            data = self.socket.recv(RECEIVE_HEAD)
         except BlockingIOError:
             self._deck.table.park(self, hand, READ)
             return
@@ -186,7 +186,7 @@ class Connection(Channel):
                 return
             now = monotonic()
             self._finish(hand, exchange, now)
-            if wire.exchange is None and wire.persistence is _KEEP and not wire.pending:
+            if wire.exchange is None and wire.persistence is _KEEP and not wire.ahead:
                 self._began = 0.0
                 self.deadline = now + deck.deadlines.idle
                 deck.table.park(self, hand, READ)

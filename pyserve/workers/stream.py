@@ -200,7 +200,7 @@ class Stream(Writer):
             self.close(exchange)
         elif self._paused or self._spans is not None:
             self.pause_reading()  # one that asks for more than it takes must not fill the memory
-        elif wire.pending or self._peer_done:
+        elif wire.ahead or self._peer_done:
             self._soon(self._next)
         elif not self._reading:
             self.resume_reading()

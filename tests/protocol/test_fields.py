@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pyserve.protocol import fields
 from pyserve.protocol.errors import ApplicationError, ProtocolError
 from pyserve.protocol.fields import (
+    TEXT,
     TOKEN,
     Meaning,
     RequestNames,
@@ -92,13 +93,13 @@ def test_names_that_are_no_tokens(name: bytes) -> None:
         with pytest.raises(ProtocolError, match="name"):
             RequestNames()[name]
         with pytest.raises(ApplicationError, match="name"):
-            ResponseNames()[name]
+            ResponseNames(bytes)[name]
 
 
 @pytest.mark.parametrize("name", ["a", None, 5])
 def test_response_names_are_bytes(name: object) -> None:
     with pytest.raises(ApplicationError, match="bytes"):
-        ResponseNames()[name]  # type: ignore[index]
+        ResponseNames(bytes)[name]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -122,13 +123,30 @@ def test_what_response_fields_mean(name: bytes, meaning: Meaning) -> None:
     assert response_names[name.swapcase()] is meaning
 
 
+@pytest.mark.parametrize("name", [b"a", None, 5])
+def test_response_names_of_text_are_text(name: object) -> None:
+    with pytest.raises(ApplicationError, match="must be str"):
+        ResponseNames(str)[name]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:", "\xe9", "\u212a", "a\0"])
+def test_names_of_text_that_are_no_tokens(name: str) -> None:
+    with pytest.raises(ApplicationError, match="invalid response field name"):
+        ResponseNames(str)[name]
+
+
+def test_names_mean_the_same_as_text() -> None:
+    assert TEXT.names["Content-LENGTH"] is Meaning.LENGTH
+    assert TEXT.names["X-Other"] is Meaning.NONE
+
+
 def test_meanings_are_bits_of_a_set() -> None:
     bits = [int(meaning) for meaning in Meaning if meaning]
     assert all(bit.bit_count() == 1 for bit in bits)
     assert len(set(bits)) == len(bits)
 
 
-@pytest.mark.parametrize("table", [RequestNames(), ResponseNames()])
+@pytest.mark.parametrize("table", [RequestNames(), ResponseNames(bytes)])
 def test_a_peer_cannot_fill_memory_with_names(table: dict[bytes, object]) -> None:
     for n in range(3 * fields._KNOWN_AT_MOST):
         name = b"X-%d" % n
