@@ -50,12 +50,7 @@ def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) ->
         method = _methods.get(token)
         version = "1.1" if minor == b"1" else "1.0"
     if method is None:
-        # Up to the first line end and no further: llhttp takes a request line without a version (HTTP/0.9), which may
-        # end in a bare LF, and the parts must not be looked for in the fields then.
-        line = head[: head.find(b"\r\n")]
-        if 0x0A in line:
-            raise _diagnose(head, limits)
-        method, target, version = _request_line(line)
+        method, target, version = _request_line(_first_line(head, limits))
         path, query, authority = split_target(method, target)
     index = dict(fields)
     if len(index) != len(fields):
@@ -81,6 +76,14 @@ def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) ->
     if method == "CONNECT":  # what follows is not HTTP for a server that is not asked again
         exchange.keep = False
     exchange.expects = b"expect" in index and _expects(index[b"expect"], version)
+
+
+def _first_line(head: bytes, limits: Limits) -> bytes:
+    """Up to the first line end and no further: the parts of a request line must not be looked for in the fields."""
+    line = head[: head.find(b"\r\n")]
+    if 0x0A in line:  # llhttp takes one without a version (HTTP/0.9), which may end in a bare LF
+        raise _diagnose(head, limits)
+    return line
 
 
 def _request_line(line: bytes) -> tuple[str, bytes, str]:
