@@ -13,7 +13,7 @@ the default. A blank variable is an unset one.
 # ruff: noqa: RUF009 - setting() returns a dataclass field, not a default
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -40,7 +40,10 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings as the server uses them: sizes in bytes, durations in seconds, `workers` a number."""
+    """The settings as the server uses them: sizes in bytes, durations in seconds, `workers` a number.
+
+    exit_codes: by field, what the server ends with when only its application shows that the setting was wrong.
+    """
 
     app: str | Callable[..., Any] | None = setting(
         Group.APPLICATION,
@@ -336,8 +339,12 @@ class Settings:
         "Print each setting and where it comes from, and exit.",
     )
 
+    exit_codes: Mapping[str, int] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
-OPTIONS: Final[dict[str, Option]] = {field.name: option_of(field) for field in dataclasses.fields(Settings)}
+
+OPTIONS: Final[dict[str, Option]] = {
+    field.name: option_of(field) for field in dataclasses.fields(Settings) if field.metadata
+}
 DEFAULTS: Final = Settings()
 
 

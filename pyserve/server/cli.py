@@ -1,7 +1,8 @@
 """The command `pyserve`: read the settings, do what they ask for, return the exit code.
 
 Exit codes: 0 clean, 1 configuration or bind failure, 2 wrong command line, 3 a worker could not boot, 4 the application
-could not be loaded. What is wrong is said in one line on stderr, an application's own traceback before it.
+could not be loaded. A setting that is wrong is 2 where it was given on the command line, 1 where anywhere else. What is
+wrong is said in one line on stderr, an application's own traceback before it.
 """
 
 import importlib

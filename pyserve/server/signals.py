@@ -112,6 +112,8 @@ def document() -> str:
         "",
         "Exit codes of the master: 0 after a clean stop, 1 when a worker had to be cut off or the server could not",
         "listen, 2 for a wrong command line, 3 when no worker could boot, 4 when the application could not be loaded.",
+        "A setting that is wrong ends it with 2 when it was given on the command line and with 1 anywhere else; so",
+        "does `--worker-class sync` with an ASGI application.",
     ]
     return "\n".join(lines) + "\n"
 

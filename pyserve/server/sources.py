@@ -83,7 +83,8 @@ def resolve(given: Mapping[str, object], environ: Mapping[str, str], source: Sou
         table.read(name, option)
     table.combine_host_and_port()
     table.resolve_directories()
-    settings = Settings(**table.values)
+    exit_codes = {name: origin.exit_code for name, origin in table.origins.items()}
+    settings = Settings(**table.values, exit_codes=exit_codes)
     for names, text in _contradictions(settings):
         quoted = " and ".join(map(table.quote, names))
         raise SettingsError(f"{quoted}: {text}", max(table.origins[name].exit_code for name in names))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, NoReturn
 
-from pyserve.settings import Settings, SettingsError, WorkerClass
+from pyserve.settings import EXIT_CONFIGURATION, Settings, SettingsError, WorkerClass
 from pyserve.values.kinds import near
 from pyserve.values.reference import Reference, parse_reference
 from pyserve.workers.interface import UnknownInterface, is_unmade, recognise
@@ -85,13 +85,15 @@ def load(settings: Settings) -> Application:
 
 
 def choose_worker_class(settings: Settings, application: Application) -> WorkerClass:
-    """The worker class for an application. Raises `WorkerClassError` for ASGI in a sync worker."""
+    """The worker class for an application. Raises `WorkerClassError` for ASGI in a sync worker: it is the setting
+    that is wrong, and so where that was given decides with what the server ends."""
     if settings.worker_class is None:
         return "async" if application.interface == "asgi" else "sync"
     if settings.worker_class == "sync" and application.interface == "asgi":
         raise WorkerClassError(
             f"--worker-class sync serves WSGI, and {application.name!r} is an ASGI application; this works: "
-            f"pyserve --worker-class async {application.name}"
+            f"pyserve --worker-class async {application.name}",
+            settings.exit_codes.get("worker_class", EXIT_CONFIGURATION),
         )
     return settings.worker_class
 

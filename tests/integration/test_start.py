@@ -43,7 +43,9 @@ FAILURES = [
     (["broken_lifespan"], 3, "the database is away"),
     (["broken_lifespan:raising", "--lifespan", "on"], 3, "no such database"),
     (["broken_lifespan", "--workers", "3"], 3, "the database is away"),
-    (["plain_asgi:app", "--worker-class", "sync"], 1, "--worker-class async"),
+    (["plain_asgi:app", "--worker-class", "sync"], 2, "--worker-class async"),
+    (["plain_asgi:app", "--worker-class", "sync", "--preload"], 2, "--worker-class async"),
+    (["plain_asgi:app", "--worker-class", "sync", "--check-config"], 2, "--worker-class async"),
     (["plain_wsgi", "--pid", "/no/such/directory/pid"], 1, "/no/such/directory/pid"),
 ]
 
@@ -90,6 +92,16 @@ def test_a_bad_value_in_the_environment(tmp_path: Path) -> None:
     done = run("plain_wsgi", cwd=tmp_path, PYSERVE_THREADS="many")
     assert done.returncode == 1
     assert "PYSERVE_THREADS" in done.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",), ("--check-config",)])
+def test_a_worker_class_of_the_environment_that_does_not_suit(
+    tmp_path: Path, bind: tuple[str, str], options: tuple[str, ...]
+) -> None:
+    """The command line is right."""
+    done = run(*bind, "plain_asgi:app", *options, cwd=tmp_path, PYSERVE_WORKER_CLASS="sync")
+    assert done.returncode == 1
+    assert "--worker-class async" in done.stderr
 
 
 def test_what_the_application_says_when_it_cannot_be_imported(tmp_path: Path, bind: tuple[str, str]) -> None:

@@ -238,7 +238,7 @@ def test_check_config_warns(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["cli_nowhere:app"], 4, "no module 'cli_nowhere'"),
         (["cli_wsgi:ap"], 4, "did you mean 'app'"),
-        (["-k", "sync", "cli_asgi:app"], 1, "this works: pyserve --worker-class async cli_asgi:app"),
+        (["-k", "sync", "cli_asgi:app"], 2, "this works: pyserve --worker-class async cli_asgi:app"),
     ],
 )
 def test_check_config_fails(capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, piece: str) -> None:

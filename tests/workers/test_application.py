@@ -406,5 +406,12 @@ def test_asgi_in_a_sync_worker_is_refused() -> None:
     assert isinstance(caught.value, SettingsError)
 
 
+@pytest.mark.parametrize(("exit_codes", "code"), [({}, 1), ({"worker_class": 1}, 1), ({"worker_class": 2}, 2)])
+def test_a_refused_worker_class_is_a_mistake_of_where_it_was_given(exit_codes, code):
+    with pytest.raises(WorkerClassError) as caught:
+        choose_worker_class(Settings(worker_class="sync", exit_codes=exit_codes), Application(None, "asgi", "main:app"))
+    assert caught.value.exit_code == code
+
+
 def test_nothing_of_the_application_in_a_traceback_is_none() -> None:
     assert application.own_traceback(ValueError()) is None
