@@ -64,7 +64,8 @@ def equipped(
         log.info("Listening at: %s (%s)", ",".join(listeners.names()), os.getpid())
         application = _application(settings, log, before, wakeup) if settings.preload_app else None
         worker_class = choose_worker_class(settings, application) if application else settings.worker_class
-        log.info("Using worker: %s", worker_class or "auto")
+        if worker_class is not None:  # else the first worker says it, which knows the application
+            log.info("Using worker: %s", worker_class)
         alive = before.alive if before else pipe()
         stack.callback(_close, *alive)
         yield Equipment(

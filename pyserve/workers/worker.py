@@ -71,11 +71,8 @@ def run(context: WorkerContext) -> int:
 
 def _muster(context: WorkerContext) -> Crew:
     application = context.application or load(context.settings)
-    try:
-        # All workers share the file: what is wrong with it is said by one of them.
-        log = access.setup(context.settings, context.log, None if context.index == 0 else context.log.debug)
-    except ValueError as error:
-        raise SettingsError(f"--access-logformat: {error}") from None
+    # All workers share the file: what is wrong with it is said by one of them.
+    log = access.setup(context.settings, context.log, None if context.index == 0 else context.log.debug)
     return Crew(context, application, log)
 
 
@@ -83,10 +80,8 @@ def _serve(crew: Crew) -> int:
     """Run the class of worker that suits the application; only that one's modules are loaded."""
     worker_class = choose_worker_class(crew.settings, crew.application)
     if crew.context.age == 1:
-        if crew.settings.worker_class is None:
-            crew.log.info(
-                "Using worker: %s, as the application is %s", worker_class, crew.application.interface.upper()
-            )
+        if crew.settings.worker_class is None and crew.context.application is None:  # else the master has said it
+            crew.log.info("Using worker: %s", worker_class)
         for warning in ineffective(crew.settings, worker_class, crew.application.interface):
             crew.log.warning("%s", warning)
     _spare_the_collector()

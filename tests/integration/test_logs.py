@@ -145,6 +145,16 @@ def test_a_failing_application_is_logged_once(serve: Serve, app: str, options: t
     assert len(server.logged(r"^ZeroDivisionError: boom$")) == 1
 
 
+@BOTH
+@pytest.mark.parametrize("options", [(), ("--preload",), ("--worker-class", "async")], ids=" ".join)
+def test_the_class_of_the_workers_is_said_once(serve: Serve, app: str, options: tuple[str, ...]) -> None:
+    """In the very words of gunicorn, which people search for."""
+    server = serve(app, "--workers", "2", *options)
+    server.stop()
+    kind = "async" if "asgi" in app or "async" in options else "sync"
+    assert [found[1] for found in server.logged(r"Using worker: (.*)$")] == [kind]
+
+
 def test_the_levels(serve: Serve) -> None:
     server = serve("plain_wsgi", "--log-level", "error")
     server.stop()
@@ -154,15 +164,15 @@ def test_the_levels(serve: Serve) -> None:
 @BOTH
 def test_the_error_log_as_gunicorn_words_it(serve: Serve, app: str) -> None:
     server = serve(app)
+    kind = "async" if "asgi" in app else "sync"
     (worker,) = server.workers()
     server.stop()
     stamp = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\]"
     expected = [
         rf"{stamp} \[{server.pid}\] \[INFO\] Starting pyserve \S+",
         rf"{stamp} \[{server.pid}\] \[INFO\] Listening at: http://127\.0\.0\.1:{server.port},unix:\S+ \({server.pid}\)",
-        rf"{stamp} \[{server.pid}\] \[INFO\] Using worker: \w+",
         rf"{stamp} \[{worker}\] \[INFO\] Booting worker with pid: {worker}",
-        rf"{stamp} \[{worker}\] \[INFO\] Using worker: a?sync, as the application is [AW]SGI",
+        rf"{stamp} \[{worker}\] \[INFO\] Using worker: {kind}",
         rf"{stamp} \[{server.pid}\] \[INFO\] Handling signal: term",
         rf"{stamp} \[{worker}\] \[INFO\] Worker exiting \(pid: {worker}\)",
         rf"{stamp} \[{server.pid}\] \[INFO\] Shutting down: Master",

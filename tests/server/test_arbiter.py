@@ -160,7 +160,6 @@ def test_start_serve_stop(server, number, name, told):
     log = server.log()
     server.said(rf"Listening at: http://127.0.0.1:\d+ \({server.pid}\)")
     server.said(r"\[INFO\] Starting pyserve \d")
-    server.said(r"\[INFO\] Using worker: auto")
     server.said(rf"\[INFO\] Handling signal: {name}$")
     assert log.count(f"worker was told {told}") == 2
     assert log.rstrip().endswith("Shutting down: Master")

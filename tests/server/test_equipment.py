@@ -152,7 +152,24 @@ def test_everything_is_given_back(log, tmp_path, wakeup):
         assert got.board.threads == settings.threads + 1
         assert got.application is None
     assert list(tmp_path.iterdir()) == []
-    assert [text.partition(":")[0] for _, text in log.said] == ["Listening at", "Using worker"]
+    assert [text.partition(":")[0] for _, text in log.said] == ["Listening at"]
+
+
+@pytest.mark.parametrize(
+    ("app", "settings", "said"),
+    [
+        (application, {"worker_class": "async"}, ["async"]),
+        (application, {"preload_app": True}, ["sync"]),
+        (asgi_application, {"preload_app": True, "worker_class": "async"}, ["async"]),
+        (asgi_application, {}, []),
+    ],
+)
+def test_the_class_of_the_workers_is_said_once_it_is_known(log, wakeup, app, settings, said):
+    """What is not known before the application is loaded the first worker says."""
+    settings = Settings(app=app, bind=("127.0.0.1:0",), **settings)
+    with equipped(settings, log, wakeup, Origin.now(), lambda context: 0):
+        pass
+    assert [text for _, text in log.said if "worker" in text] == [f"Using worker: {name}" for name in said]
 
 
 def test_a_start_that_fails_gives_back_what_it_had_got(log, tmp_path, wakeup):

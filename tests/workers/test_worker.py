@@ -231,7 +231,6 @@ def test_a_loaded_application(start: Start) -> None:
         ("worker_test_app:missing", {}, 4, "missing"),
         ("no_such_module_at_all", {}, 4, "no_such_module_at_all"),
         ("worker_test_app:asynchronous", {"worker_class": "sync"}, 1, "--worker-class async"),
-        ("worker_test_app:app", {"accesslog": "-", "access_log_format": "%(h)d"}, 1, "--access-logformat"),
         ("worker_test_app:failing", {"lifespan": "on"}, 3, "no database"),
     ],
 )
