@@ -307,16 +307,30 @@ class Http1Wire:
 
     def send_whole(self, exchange: Exchange, data: Data) -> None:
         """A response of which all is at hand, its length declared."""
+        config = self.config
+        if (
+            exchange.own == _LENGTH
+            and exchange.keep
+            and exchange.receiving is _RECEIVED
+            and exchange.version == "1.1"
+            and exchange.reason is None
+            and self.persistence is _KEEP
+            and not (self._eof or config.retiring)
+            and type(data) is bytes
+            and len(data) <= _COPIED
+        ):
+            # As most leave, `_head` having nothing to add and `_settle` nothing to decide.
+            head = (STATUS_LINES[exchange.status], config.date, config.server, exchange.block, b"\r\n", data)
+            self.out.append(b"".join(head))
+            self.exchange = None
+            return
         pieces = self._head(exchange)
         if isinstance(data, bytes) and len(data) <= _COPIED:
             pieces.append(data)
             self.out.append(b"".join(pieces))
         else:
             self.out += (b"".join(pieces), data)
-        if exchange.keep and exchange.receiving is _RECEIVED and self.persistence is _KEEP:
-            self.exchange = None
-        else:
-            self._settle(exchange)
+        self._settle(exchange)
 
     def send_head(self, exchange: Exchange) -> None:
         """The head of a response whose content follows in pieces, or that has none."""
