@@ -169,6 +169,7 @@ class Arbiter:
         if slot is not None:
             if slot.state is State.DRAINING:
                 self._tell(Retiring(child.age))  # so quickly that nobody had seen it
+            self._reports.served(child, slot)
             slot.clear()
         self._tell(Exited(child.age, code))
 

@@ -63,6 +63,23 @@ class Reports:
         else:
             self._log.error("Worker (pid:%s) was sent %s!", child.pid, _name(-code))
 
+    def served(self, child: Child, slot: Slot) -> None:
+        """A worker is gone: what it has counted."""
+        counted = slot.totals()
+        self._log.debug(
+            "Worker (pid:%s) served %d requests, errors: %d, bytes in: %d, out: %d, "
+            "timeouts: header %d, body %d, keep-alive %d, write %d",
+            child.pid,
+            counted.requests,
+            counted.errors,
+            counted.bytes_in,
+            counted.bytes_out,
+            counted.header,
+            counted.body,
+            counted.keepalive,
+            counted.write,
+        )
+
 
 def _occupation(slot: Slot | None) -> str:
     """`: GET /slow for 31.2 s`, as far as the worker has told."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 import enum
 import mmap
 import os
-from typing import Final
+from typing import Final, NamedTuple
 
 WORD: Final = 8
 
@@ -73,6 +73,31 @@ class State(enum.IntEnum):
     BOOTING = 1
     READY = 2
     DRAINING = 3
+
+
+class Totals(NamedTuple):
+    """Counters of a worker over all its threads; the last four are deadlines that clients have missed, by kind."""
+
+    requests: int
+    bytes_in: int
+    bytes_out: int
+    errors: int
+    header: int
+    body: int
+    keepalive: int
+    write: int
+
+
+_COUNTED: Final = (
+    REQUESTS,
+    BYTES_IN,
+    BYTES_OUT,
+    ERRORS,
+    TIMEOUTS_HEADER,
+    TIMEOUTS_BODY,
+    TIMEOUTS_KEEPALIVE,
+    TIMEOUTS_WRITE,
+)
 
 
 class ThreadSlot:
@@ -205,6 +230,10 @@ class Slot:
     def requests(self) -> int:
         """Requests that the worker has finished, over all its threads."""
         return sum(thread.words[REQUESTS] for thread in self._threads)
+
+    def totals(self) -> Totals:
+        """What all its threads have counted."""
+        return Totals(*(sum(thread.words[at] for thread in self._threads) for at in _COUNTED))
 
     def publish(self, text: str, started_ns: int) -> None:
         """Say what the worker is busy with and since when (monotonic nanoseconds).

@@ -1,6 +1,7 @@
 """Deadlines: of requests that get stuck, and of clients that do not go on."""
 
 import contextlib
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -65,6 +66,32 @@ def test_who_is_not_stuck(serve: Serve) -> None:
     for name, server in servers.items():
         assert server.workers() == workers[name], name
         assert not server.logged("TIMEOUT"), name
+
+
+@BOTH
+def test_missed_deadlines_are_counted_by_kind(serve: Serve, app: str) -> None:
+    """The log tells when the worker has ended, at debug level."""
+    short = ("--header-timeout", "0.2", "--keep-alive", "0.2", "--body-timeout", "0.2", "--write-timeout", "0.4")
+    server = serve(app, "--log-level", "debug", *short, errors=("ConnectionError: the client has left",))
+    texts = ["GET / HTTP", "POST /digest HTTP/1.1\nHost: a\nContent-Length: 9\n\nno", "GET / HTTP/1.1\nHost: a\n\n"]
+    with contextlib.ExitStack() as stack:
+        for text in (texts[0], texts[0], *texts[1:]):
+            connection = stack.enter_context(server.connect())
+            send(connection, text)
+            receive_all(connection)
+        reader = stack.enter_context(server.connect(unix=True))
+        send(reader, "GET /block?size=50000000 HTTP/1.1\nHost: a\n\n")
+        wait_for(lambda: _broken_off(reader), "the end of a connection that is not read from")
+    server.stop()
+    kinds = r"timeouts: header (\d+), body (\d+), keep-alive (\d+), write (\d+)$"
+    found = server.says(rf"served \d+ requests, errors: \d+, bytes in: \d+, out: \d+, {kinds}")
+    assert found.groups() == ("2", "1", "1", "1")
+
+
+def _broken_off(connection: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(connection, 0)  # for what needs not be asked for
+    return any(events & select.POLLHUP for _, events in poll.poll(0))
 
 
 @pytest.fixture(scope="module", params=[*WSGI_BRIEF, *ASGI_BRIEF])

@@ -8,7 +8,18 @@ import pytest
 from pyserve.server.children import Child
 from pyserve.server.events import Kill, News, Reason
 from pyserve.server.reports import Reports
-from pyserve.workers.scoreboard import STARTED_NS, Scoreboard
+from pyserve.workers.scoreboard import (
+    BYTES_IN,
+    BYTES_OUT,
+    ERRORS,
+    REQUESTS,
+    STARTED_NS,
+    TIMEOUTS_BODY,
+    TIMEOUTS_HEADER,
+    TIMEOUTS_KEEPALIVE,
+    TIMEOUTS_WRITE,
+    Scoreboard,
+)
 
 
 class Log:
@@ -40,6 +51,23 @@ EXITS = [
 def test_exits(log, code, sent, level, text):
     Reports(log).exit(Child(1, 42, 0, 0, None, sent=sent), code)
     assert log.said == [(level, text)]
+
+
+def test_what_a_worker_has_counted(log):
+    slot = Scoreboard(1, 2).slot(0)
+    order = (REQUESTS, ERRORS, BYTES_IN, BYTES_OUT)
+    deadlines = (TIMEOUTS_HEADER, TIMEOUTS_BODY, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE)
+    for thread in slot.threads:
+        for value, index in enumerate((*order, *deadlines), 1):
+            thread.words[index] += value
+    Reports(log).served(Child(1, 42, 0, 0, None), slot)
+    assert log.said == [
+        (
+            "debug",
+            "Worker (pid:42) served 2 requests, errors: 4, bytes in: 6, out: 8, "
+            "timeouts: header 10, body 12, keep-alive 14, write 16",
+        )
+    ]
 
 
 def test_a_reason_that_all_share_is_told_once(log):
