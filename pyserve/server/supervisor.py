@@ -265,13 +265,15 @@ class Supervisor:
     # One worker's life
 
     def _ready(self, member: Member, now: float) -> None:
+        if member.ready_at is None:
+            # Also of one that was told to go just before it said so: it may have served, and so have cut somebody off.
+            member.ready_at = member.beat = now
+            self._served = True
         if member.life is not Life.BOOTING:
             self._ready_late(member, now)
             return
         member.life = Life.READY
-        member.ready_at = member.beat = now
         member.kill_at = None
-        self._served = True
         if member.owes_reopen:
             self._kill(member, signal.SIGUSR1, Reason.REOPEN)
         seat = self._seat_of(member)

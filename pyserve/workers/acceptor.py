@@ -103,11 +103,10 @@ class Acceptor:
             duplicate = _Listener(listener.family, listener.type, listener.proto, os.dup(listener.fileno()))
             duplicate.setblocking(False)
             duplicate.acceptor = self
-            server = await self._loop.create_server(factory, sock=duplicate, backlog=self._backlog)
+            self._servers.append(await self._loop.create_server(factory, sock=duplicate, backlog=self._backlog))
             if not self._is_open():
-                server.close()
+                self._close_servers()
                 return
-            self._servers.append(server)
 
     def _is_open(self) -> bool:
         return self.state is Accepting.OPEN
@@ -116,6 +115,7 @@ class Acceptor:
         """A connection was accepted. open_now: how many are open with it; fd: its descriptor."""
         self.unmade = False
         if self.state is not Accepting.OPEN:
+            self._close_servers()
             return
         if fd >= self._last_fd:
             self._pause(Accepting.STARVED)
@@ -142,7 +142,10 @@ class Acceptor:
         return self.state is Accepting.CLOSED
 
     def close(self) -> None:
-        """Accept no more, and let the listeners go: once nobody holds them, who connects is refused."""
+        """Accept no more, and let the listeners go: once nobody holds them, who connects is refused.
+
+        A connection that is accepted and not made yet is made: see `unmade`.
+        """
         if self.state is Accepting.FULL:
             self._unwatch()
         self._pause(Accepting.CLOSED)
@@ -160,10 +163,19 @@ class Acceptor:
         """Called about once a second. A connection that broke before it was made is not waited for."""
         if self.accepted == self._accepted_at_tick:
             self.unmade = False
+            if not self._is_open():
+                self._close_servers()
         self._accepted_at_tick = self.accepted
 
     def _pause(self, state: Accepting) -> None:
         self.state = state
+        self._close_servers()
+
+    def _close_servers(self) -> None:
+        """Not while a connection is to be made: asyncio would reset one whose server is closed, and its request with
+        it. Nothing is accepted meanwhile, and whoever makes it comes here again."""
+        if self.unmade:
+            return
         for server in self._servers:
             server.close()
         self._servers.clear()

@@ -188,10 +188,7 @@ class AsyncWorker:
             await self._change(self._drains_until)
 
     def _last_accepts(self, acceptor: Acceptor, until: float) -> None:
-        """Stop accepting once nobody waits: where no other worker has the listener, whoever waits would be reset.
-
-        So would be, by asyncio, a connection that is accepted and not made when its server is closed.
-        """
+        """Stop accepting once nobody waits: where no other worker has the listener, whoever waits would be reset."""
         if (acceptor.unmade or acceptor.waiting()) and monotonic() < until:
             self.loop.call_later(0.01, self._last_accepts, acceptor, until)
         else:
@@ -215,6 +212,8 @@ class AsyncWorker:
     async def _cut(self) -> None:
         """End what still runs: connections at once, tasks as fast as they take a cancellation."""
         registry = self._registry
+        if registry.acceptor is not None and registry.acceptor.unmade:
+            await self._turns()
         for stream in tuple(registry.streams):
             stream.cut_off()
         for exchange in registry.tasks:
@@ -226,6 +225,10 @@ class AsyncWorker:
             _, pending = await asyncio.wait(tasks, timeout=self._patience.requests)
             if pending:
                 self._log.error("%d requests did not end when they were cancelled", len(pending))
+        await self._turns()
+
+    async def _turns(self) -> None:
+        """Let the loop make what it has accepted, and lose what was closed."""
         for _ in range(_TURNS):
             await asyncio.sleep(0)
 

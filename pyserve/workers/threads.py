@@ -45,11 +45,11 @@ class ThreadWorker:
             threading.Thread(target=hand.work, name=f"hand-{number}", daemon=True)
             for number, hand in enumerate(self._hands[1:], 2)
         ]
-        deck.doors.open()
         for thread in others:
             thread.start()
         lookout.start()
-        crew.ready()
+        crew.ready()  # the master knows before anybody is served
+        deck.doors.open()
         self._hands[0].work()
         lookout.left.set()
         until = monotonic() + _LEAVE

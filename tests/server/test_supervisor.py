@@ -764,6 +764,16 @@ SCENES = {
         die 1 0         -> finish 0
         """,
     ),
+    "ready just after the stop, and a cut": (
+        policy(2),
+        """
+        start           -> spawn 1@0, spawn 2@1
+        term            -> stop-listening, TERM 1, TERM 2
+        ready 1
+        die 2 -15
+        die 1 1         -> finish 1
+        """,
+    ),
     "a crash during the stop is a cut": (
         policy(1),
         """

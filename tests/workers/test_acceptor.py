@@ -246,3 +246,25 @@ def test_one_connection_at_a_time_on_asyncio() -> None:
             client.close()
 
     run_acceptor(test)
+
+
+def test_who_is_accepted_when_the_end_comes_is_served() -> None:
+    """asyncio resets a connection that it has accepted and not made when its server is closed."""
+
+    async def test(acceptor: Acceptor, others: Others, made: list[Any], address: Any) -> None:
+        with socket.create_connection(address) as client, socket.create_connection(address) as late:
+            while not acceptor.unmade:
+                await asyncio.sleep(0)
+            acceptor.close()
+            await until(lambda: made)
+            assert acceptor.closed
+            made[0].write(b"served")
+            client.settimeout(PATIENCE)
+            assert await asyncio.to_thread(client.recv, 10) == b"served"
+            assert len(made) == 1, "nothing is accepted once it is closed"
+            # Nobody holds the listener any more, so the kernel refuses who waits there.
+            late.settimeout(PATIENCE)
+            with pytest.raises(ConnectionResetError):
+                await asyncio.to_thread(late.recv, 10)
+
+    run_acceptor(test)

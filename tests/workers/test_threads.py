@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from pyserve.workers.doors import Doors
+from pyserve.workers.scoreboard import State
 from tests.workers.hands import Manned, serving
 from tests.workers.serving import PATIENCE, Client, eventually, request
 
@@ -342,6 +344,21 @@ def test_the_master_dies() -> None:
 
 
 # What the master sees
+
+
+def test_the_master_knows_before_anybody_is_served(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or else it might stop a worker that has served, and think that nobody can have been cut off."""
+    seen = []
+    open_doors = Doors.open
+
+    def look(doors: Doors) -> None:
+        seen.append(doors._deck.crew.context.slot.state)
+        open_doors(doors)
+
+    monkeypatch.setattr(Doors, "open", look)
+    with serving(hello, threads) as served:
+        assert served.connect().get()[1] == b"hello"
+    assert seen == [State.READY]
 
 
 def test_heartbeats(threads: int) -> None:
