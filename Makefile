@@ -3,16 +3,16 @@ PYTHON ?= python3
 VENV   ?= .venv
 APP    ?= examples.hello:app
 BIND   ?= 127.0.0.1:8000
-ARGS   ?=
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help run test check bench build clean
+.PHONY: help run test check conformance bench build clean
 
 help:
 	@echo "make run [APP=module:app]  serve the examples, or another application, at http://$(BIND)/"
 	@echo "make test                  the whole test suite"
 	@echo "make check                 lint, format, types, layers"
+	@echo "make conformance           other projects' cases, from the folder CONFORMANCE (needs slowhttptest)"
 	@echo "make bench                 requests/s and CPU per request beside other servers (needs wrk)"
 	@echo "make build                 the wheel and the source archive, in dist/"
 
@@ -22,15 +22,15 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(ARGS)
-
-check: $(VENV)/.installed-test $(VENV)/.installed-lint
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict -p pyserve
-	$(BIN)/python -m pytest -q tests/test_layers.py
-
+conformance: $(VENV)/.installed-test
+	$(BIN)/python -m tests.conformance $(ARGS)
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench $(ARGS)
+
+check: $(VENV)/.installed-test $(VENV)/.installed-lint
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy --strict -p pyserve
+	$(BIN)/python -m pytest -q tests/test_layers.py
 
 build: $(BIN)/python
 	$(BIN)/pip install --quiet build
