@@ -61,10 +61,8 @@ def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) ->
     host = index.get(b"host")
     if host not in _hosts or authority is not None:
         _check_host(host, version, authority)
-        if host is None and authority is not None:
-            # An HTTP/1.0 message may name its host in the target alone (RFC 9112 section 3.2.2).
-            fields.append((b"host", authority))
-            index[b"host"] = authority
+        if authority is not None:
+            _set_host(fields, index, authority)
     if b"content-length" in index or b"transfer-encoding" in index:
         exchange.length = _framing(index, version, limits)
     else:
@@ -136,11 +134,21 @@ def _check_host(host: bytes | None, version: str, authority: bytes | None) -> No
     if not is_host(host):
         raise ProtocolError(400, "invalid Host (RFC 9110 section 7.2)")
     if authority is not None and authority.lower() != host.lower():
-        # RFC 9112 section 3.2.2 has the authority replace Host; what a proxy before us made of the two is not known,
-        # so the difference itself is refused.
+        # A client must send the two alike (section 3.2). What a proxy before us made of them is not known, so the
+        # difference itself is refused.
         raise ProtocolError(400, "Host differs from the target's authority (RFC 9112 section 3.2.2)")
     if len(_hosts) < _KNOWN_AT_MOST:
         _hosts.add(host)
+
+
+def _set_host(fields: Fields, index: dict[bytes, bytes], authority: bytes) -> None:
+    """The target's authority replaces Host (RFC 9112 section 3.2.2); an HTTP/1.0 message may have no other."""
+    index[b"host"] = authority
+    for number, (name, _) in enumerate(fields):
+        if name == b"host":
+            fields[number] = name, authority
+            return
+    fields.append((b"host", authority))
 
 
 def _framing(index: dict[bytes, bytes], version: str, limits: Limits) -> int | None:

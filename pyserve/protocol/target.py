@@ -33,6 +33,9 @@ _HOST_FIELD = re.compile(_HOST + rb"(?::[0-9]{0,5})?")
 _AUTHORITY_FORM = re.compile(_HOST + rb":[0-9]{1,5}")
 # absolute-form of the http and https schemes, without userinfo (RFC 9110 section 4.2.4)
 _ABSOLUTE_FORM = re.compile(rb"(?i:https?)://(" + _HOST + rb"(?::[0-9]{0,5})?)((?:[/?].*)?)")
+# Methods of one resource (RFC 9110 section 9.3, RFC 5789) cannot be of the server as a whole, as OPTIONS can; PRI is
+# of HTTP/2 (RFC 9113 section 3.4). What others may be of is up to those who define them, as UPnP does `M-SEARCH *`.
+_WITHOUT_ASTERISK = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "PRI"))
 
 
 def is_host(value: bytes) -> bool:
@@ -64,9 +67,9 @@ def _other_form(method: str, target: bytes) -> tuple[bytes, bytes | None]:
             return b"", None
         raise ProtocolError(400, "CONNECT takes the authority form (RFC 9112 section 3.2.3)")
     if target == b"*":
-        if method == "OPTIONS":
-            return target, None
-        raise ProtocolError(400, "only OPTIONS takes the asterisk form (RFC 9112 section 3.2.4)")
+        if method in _WITHOUT_ASTERISK:
+            raise ProtocolError(400, "this method does not take the asterisk form (RFC 9112 section 3.2.4)")
+        return target, None
     match = _ABSOLUTE_FORM.fullmatch(target)
     if match is None or not match[1] or match[1].startswith(b":"):
         raise ProtocolError(400, "invalid request target (RFC 9112 section 3.2)")

@@ -146,6 +146,8 @@ MESSAGES = [
     ("GET of an authority", "3.2.3", b"GET a:443 HTTP/1.1\r\nHost: a\r\n\r\n", "400 close"),
     ("asterisk form", "3.2.4", b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "200"),
     ("asterisk form of GET", "3.2.4", b"GET * HTTP/1.1\r\nHost: a\r\n\r\n", "400 close"),
+    ("asterisk form of a method not known", "3.2.4", b"M-SEARCH * HTTP/1.1\r\nHost: a\r\n\r\n", "200"),
+    ("HTTP/2 preface with another version", "3.2.4", b"PRI * HTTP/1.1\r\nHost: a\r\n\r\nSM\r\n\r\n", "400 close"),
     ("asterisk and more", "3.2.4", b"OPTIONS *?a HTTP/1.1\r\nHost: a\r\n\r\n", "400 close"),
     ("names in any case", "5", fields(b"x-LOWER: 1", b"X-UPPER: 2"), "200"),
     ("no blank after the colon", "5", fields(b"X:y"), "200"),
@@ -236,6 +238,8 @@ MESSAGES = [
      "200"),
     ("a field that once meant eight octets", "6.3", post(b"Content-Length: 2", b"Sec-WebSocket-Key1: x", content=b"ab"),
      "200"),
+    ("CONNECT and a length", "6.3", b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nContent-Length: 5\r\n\r\nhello" + GET,
+     "200 close"),
     # Chunks
     ("chunk size with zeros", "7.1", CHUNKED + b"005\r\nhello\r\n000\r\n\r\n", "200"),
     ("chunk size in capitals", "7.1", CHUNKED + b"A\r\n0123456789\r\n0\r\n\r\n", "200"),

@@ -39,13 +39,16 @@ HEADS: list[tuple[str, bytes, dict[str, Any]]] = [
     ("path and query", head(b"GET /a/%2F?b=c?d HTTP/1.1"), {
         "target": b"/a/%2F?b=c?d", "path": b"/a/%2F", "query": b"b=c?d"}),
     ("absolute form", head(b"GET http://A/b?c HTTP/1.1"), {
-        "target": b"http://A/b?c", "path": b"/b", "query": b"c", "index": {b"host": b"a"}}),
+        "target": b"http://A/b?c", "path": b"/b", "query": b"c", "index": {b"host": b"A"}}),
+    ("absolute form replaces Host", head(b"GET http://A/ HTTP/1.1", b"X: y"), {
+        "fields": [(b"host", b"A"), (b"x", b"y")], "index": {b"host": b"A", b"x": b"y"}}),
     ("absolute form without Host", b"GET http://A:1/ HTTP/1.0\r\nX: y\r\n\r\n", {
         "fields": [(b"x", b"y"), (b"host", b"A:1")], "index": {b"x": b"y", b"host": b"A:1"}}),
     ("asterisk form", head(b"OPTIONS * HTTP/1.1"), {"method": "OPTIONS", "path": b"*", "query": b""}),
     ("authority form", head(b"CONNECT a:1 HTTP/1.1"), {
         "method": "CONNECT", "target": b"a:1", "path": b"", "query": b"", "keep": False}),
     ("CONNECT is never kept", head(b"CONNECT a:1 HTTP/1.1", b"Connection: keep-alive"), {"keep": False}),
+    ("CONNECT with content", head(b"CONNECT a:1 HTTP/1.1", b"Content-Length: 5"), {"length": 5, "keep": False}),
     ("another method", head(b"brew /pot HTTP/1.1"), {"method": "brew", "path": b"/pot"}),
     ("HTTP/1.0", b"GET / HTTP/1.0\r\n\r\n", {"version": "1.0", "keep": False, "fields": [], "index": {}}),
     ("HTTP/1.0, kept", b"GET / HTTP/1.0\r\nConnection: x, Keep-Alive\r\n\r\n", {"keep": True}),
@@ -106,6 +109,9 @@ WRONG = [
     ("coding not last", get(b"Transfer-Encoding: chunked, gzip"), 400, "last"),
     ("coding without chunked", get(b"Transfer-Encoding: gzip"), 400, "last"),
     ("coding not known", get(b"Transfer-Encoding: gzip, chunked"), 501, "not implemented"),
+    ("CONNECT and wrong framing", head(b"CONNECT a:1 HTTP/1.1", b"Content-Length: x"), 400, "Content-Length"),
+    ("CONNECT and both framings",
+     head(b"CONNECT a:1 HTTP/1.1", b"Content-Length: 1", b"Transfer-Encoding: chunked"), 400, "both"),
     ("framing before expectation", get(b"Content-Length: x", b"Expect: y"), 400, "Content-Length"),
     ("expectation", get(b"Expect: y"), 417, "100-continue"),
     ("expectation, list", get(b"Expect: 100-continue, y"), 417, "100-continue"),

@@ -110,6 +110,7 @@ TARGETS = [
     ("authority", "CONNECT", b"a:443", (b"", b"", None)),
     ("authority of IPv6", "CONNECT", b"[::1]:443", (b"", b"", None)),
     ("asterisk", "OPTIONS", b"*", (b"*", b"", None)),
+    ("asterisk of a method of others", "M-SEARCH", b"*", (b"*", b"", None)),
 ]
 
 
@@ -120,7 +121,7 @@ def test_forms(method: str, target: bytes, expected: tuple[bytes, bytes, bytes |
 
 NOT_TARGETS = [
     ("GET", b""),
-    ("GET", b"*"),
+    *((method, b"*") for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "PRI")),
     ("GET", b"a"),
     ("GET", b"a/b"),
     ("GET", b"?a"),
