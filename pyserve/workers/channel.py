@@ -13,7 +13,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from pyserve.protocol.exchange import Exchange, Receiving
+from pyserve.protocol.exchange import Exchange
 from pyserve.protocol.http1 import Http1Wire
 from pyserve.workers.deadlines import LINGER
 from pyserve.workers.outflow import send_some
@@ -178,12 +178,16 @@ class Channel:
         if exchange is not None and not exchange.finished:
             self._finish(owner, exchange, monotonic())
 
-    def _conclude(self, owner: Owner, now: float, exchange: Exchange | None = None) -> None:
-        """End the connection: half-close, linger, close. exchange: the last one, if any."""
+    def _conclude(self, owner: Owner, now: float) -> None:
+        """End the connection: half-close, linger, close (RFC 9112 section 9.6).
+
+        Also where the peer has wished the close: some send a line end behind their last content, or a request more than
+        they should, and would get a reset in the place of the response.
+        """
         if self._lost or self.wire.cut:
             self.reset(owner)
             return
-        if self._eof or (exchange is not None and self._peer_is_done(exchange)):
+        if self._eof:
             self.close(owner)
             return
         try:
@@ -194,13 +198,6 @@ class Channel:
         self.stage = Stage.LINGERING
         self.deadline = now + LINGER
         self._deck.table.park(self, owner, READ)
-
-    def _peer_is_done(self, exchange: Exchange) -> bool:
-        """Whether the peer has itself asked for the end, and sent nothing that a close would answer with a reset."""
-        option = exchange.index.get(b"connection", b"").lower()
-        asked = b"close" in option if exchange.version == "1.1" else b"keep-alive" not in option
-        unread = exchange.receiving is not Receiving.DONE or self.wire.pending
-        return asked and not unread and not self._has_sent()
 
     def _discard(self, owner: Owner) -> None:
         """Throw away what the peer still sends, until it closes."""

@@ -237,7 +237,7 @@ class Connection(Channel):
     def _next(self, hand: Hand, exchange: Exchange, now: float, turns: int) -> Exchange | None:
         """Return the exchange behind `exchange` if it can be answered; else the connection is given up."""
         if self._lost or self.wire.closing:
-            self._conclude(hand, now, exchange)
+            self._conclude(hand, now)
             return None
         following = self.wire.proceed()
         if following is None:
@@ -316,7 +316,7 @@ class Connection(Channel):
         if exchange is not None:
             self._finish(owner, exchange, now)
         if self._lost or self.wire.closing:
-            self._conclude(owner, now, exchange)
+            self._conclude(owner, now)
         elif self._eof or self.wire.pending:
             # A request may be here. It takes its turn, as only a serving thread may answer it.
             following = self.wire.proceed()

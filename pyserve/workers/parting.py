@@ -13,11 +13,23 @@ _WITHOUT_TIME = struct.pack("ii", 1, 0)
 
 def shut_down(transport: asyncio.Transport) -> None:
     """End the connection for all who hold its descriptor."""
+    _shut_down(transport, socket.SHUT_RDWR)
+
+
+def half_close(transport: asyncio.Transport) -> None:
+    """Send FIN once all is written. The transport would do it too, but on uvloop in a later turn of the loop."""
+    if transport.get_write_buffer_size():
+        transport.write_eof()
+    else:
+        _shut_down(transport, socket.SHUT_WR)
+
+
+def _shut_down(transport: asyncio.Transport, how: int) -> None:
     connection = transport.get_extra_info("socket")
     # The object that uvloop gives has no shutdown().
     holder = socket.socket(connection.family, connection.type, connection.proto, connection.fileno())
     try:
-        holder.shutdown(socket.SHUT_RDWR)
+        holder.shutdown(how)
     except OSError:
         pass  # the peer was faster
     finally:

@@ -17,11 +17,11 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic
 
-from pyserve.protocol.exchange import Data, Exchange, Receiving, Sending
+from pyserve.protocol.exchange import Data, Exchange, Sending
 from pyserve.protocol.http1 import Awaiting, Http1Wire, Persistence
 from pyserve.workers.deadlines import Phase
 from pyserve.workers.pace import Pace
-from pyserve.workers.parting import forget, shut_down
+from pyserve.workers.parting import forget, half_close, shut_down
 from pyserve.workers.registry import Door, Registry
 from pyserve.workers.waiters import Waiters
 from pyserve.workers.writer import HIGH_WATER, Writer
@@ -197,7 +197,7 @@ class Stream(Writer):
             self._arrivals.wake()
         wire = self.wire
         if wire.persistence is _CLOSE:
-            self.close(exchange)
+            self.close()
         elif self._paused or self._spans is not None:
             self.pause_reading()  # one that asks for more than it takes must not fill the memory
         elif wire.ahead or self._peer_done:
@@ -289,11 +289,11 @@ class Stream(Writer):
 
     # The end
 
-    def close(self, last: Exchange | None = None) -> None:
+    def close(self) -> None:
         """Half-close, linger, close (RFC 9112 section 9.6), once nothing is left to be written.
 
-        last: the exchange that was the connection's last. Where that was its client's wish, nothing more comes that
-        could be answered with a reset, and lingering has no point.
+        Also where the client has wished the close: some send a line end behind their last content, or a request more
+        than they should, and would get a reset in the place of the response.
         """
         if self._spans is not None or self.phase is not _SERVING:
             return
@@ -304,23 +304,13 @@ class Stream(Writer):
             self.registry.refused(self, self.wire.error)
         self.phase = Phase.LINGERING
         self.began = monotonic()
-        if self._peer_done or (last is not None and self._was_to_be_last(last)):
+        if self._peer_done:
             self.transport.close()
             return
-        try:
-            self.transport.write_eof()
-        except OSError:  # asyncio shuts the socket down at once, and finds that the peer has reset it
-            self.transport.abort()
-            return
+        half_close(self.transport)
         if not self._reading:
             self._reading = True
             self.transport.resume_reading()
-
-    def _was_to_be_last(self, exchange: Exchange) -> bool:
-        if exchange.error is not None or exchange.receiving is not Receiving.DONE or self.wire.pending:
-            return False
-        wishes = exchange.index.get(b"connection", b"").lower()
-        return b"close" in wishes or (exchange.version == "1.0" and b"keep-alive" not in wishes)
 
     def drop(self) -> None:
         """Close at once a connection on which nothing is under way: its place is needed."""

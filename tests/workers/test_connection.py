@@ -337,6 +337,21 @@ def test_close_when_the_client_asks(threads: int, fields: list[str], version: st
         eventually(lambda: served.slot.connections == 0)
 
 
+@pytest.mark.parametrize("octets", [request("/", "Connection: close"), b"GET / HTTP/1.0\r\n\r\n"])
+def test_what_comes_late_takes_no_response_away(threads: int, octets: bytes) -> None:
+    """RFC 9112 section 9.6: old clients' line end behind content, or a request more, also where they wish the close."""
+    with serving(hello, threads) as served:
+        client = served.connect()
+        client.send(octets)
+        client.socket.recv(1)
+        for _ in range(3):
+            client.send(b"\r\n")  # to which a socket that is closed would answer with a reset
+        assert client.rest().endswith(b"hello")
+        assert served.slot.connections == 1
+        client.socket.close()
+        eventually(lambda: served.slot.connections == 0)
+
+
 def test_a_response_survives_an_unread_body(threads: int) -> None:
     """The client is still sending when the answer is there: without lingering a reset would take it away."""
 
