@@ -56,3 +56,31 @@ async def asgi_bulk(scope, receive, send):
     for block in blocks:
         await send({"type": "http.response.body", "body": block, "more_body": True})
     await send({"type": "http.response.body"})
+
+
+STREAMED = 200  # blocks, of which each is an object of its own as an application's are
+
+
+def wsgi_mixed(environ, start_response):
+    """Hello at /, a stream from a generator at /stream, and a POST counts."""
+    if environ["REQUEST_METHOD"] == "POST":
+        return wsgi_bulk(environ, start_response)
+    if environ["PATH_INFO"] == "/stream":
+        start_response("200 OK", [])
+        return (b"x" * len(BLOCK) for _ in range(STREAMED))
+    return wsgi(environ, start_response)
+
+
+async def asgi_mixed(scope, receive, send):
+    """The same as `wsgi_mixed`, as ASGI."""
+    if scope["type"] != "http":
+        raise ValueError("no lifespan")
+    if scope["method"] == "POST":
+        await asgi_bulk(scope, receive, send)
+    elif scope["path"] == "/stream":
+        await send({"type": "http.response.start", "status": 200})
+        for _ in range(STREAMED):
+            await send({"type": "http.response.body", "body": b"x" * len(BLOCK), "more_body": True})
+        await send({"type": "http.response.body"})
+    else:
+        await asgi(scope, receive, send)

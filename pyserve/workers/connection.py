@@ -261,7 +261,7 @@ class Connection(Channel):
             now = monotonic()
             pace = self._pace_outward()
             pace.end(self._sent, now)
-            if not deck.patience.wait(self.socket, WRITABLE, pace.begin(now)):
+            if not deck.patience.wait(hand, self, WRITABLE, pace.begin(now)):
                 hand.words[TIMEOUTS_WRITE] += 1
                 self._lose()
         if self._lost:
@@ -283,7 +283,7 @@ class Connection(Channel):
             try:
                 data = self.socket.recv(RECEIVE)
             except BlockingIOError:
-                if deck.patience.wait(self.socket, READABLE, pace.begin(monotonic())):
+                if deck.patience.wait(hand, self, READABLE, pace.begin(monotonic())):
                     continue
                 hand.words[TIMEOUTS_BODY] += 1
                 self.wire.expire()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pyserve.workers.crew import Crew
     from pyserve.workers.doors import Doors
     from pyserve.workers.lookout import Lookout
+    from pyserve.workers.relay import Relay
 
 
 class Deck:
@@ -25,11 +26,13 @@ class Deck:
 
     __slots__ = (
         "application", "bodies", "crew", "crowded", "deadlines", "doors", "drowsy", "keeps_environ", "keys", "lookout",
-        "patience", "stopping", "table",
+        "patience", "relay", "stopping", "table",
     )  # fmt: skip
 
     doors: Doors
     lookout: Lookout
+    patience: Patience
+    relay: Relay
 
     def __init__(self, crew: Crew) -> None:
         settings = crew.settings
@@ -38,7 +41,6 @@ class Deck:
         self.keys = EnvironKeys(settings.header_map)
         self.table = Table(settings.threads)
         self.deadlines = Deadlines.of(settings)
-        self.patience = Patience(settings.threads)
         self.bodies = Bodies(settings.body_buffer_size, settings.body_buffer_total)
         self.keeps_environ = crew.access is not None and "}e" in settings.access_log_format
         self.crowded = False

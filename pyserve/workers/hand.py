@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from pyserve.workers.channel import Channel, Stage
@@ -19,12 +20,20 @@ class Hand(Owner):
 
     exchange: the one that the application is answering, or None. since: when it began or last got octets in or out
     (seconds, monotonic). For the lookout, who reads both from its own thread.
+
+    relieves, aside, holds, gate, told: what `relay` knows of it: whether it is a relief, waits for its client, holds
+    the baton; where it rests; and what of its words has been accounted for.
     """
 
-    __slots__ = ("_deck", "_events", "exchange", "since")
+    __slots__ = ("_deck", "_events", "aside", "exchange", "gate", "holds", "relieves", "since", "told")
 
-    def __init__(self, deck: Deck, words: memoryview[int], threads: int) -> None:
+    def __init__(self, deck: Deck, words: memoryview[int], threads: int, *, relieves: bool = False) -> None:
         super().__init__(words)
+        self.relieves = relieves
+        self.aside = self.holds = False
+        self.gate = threading.Lock()
+        self.gate.acquire()
+        self.told = [0] * len(words)
         self._deck = deck
         self._events = 1 if threads > 1 else _EVENTS
         self.exchange: Exchange | None = None
@@ -33,6 +42,7 @@ class Hand(Owner):
     def work(self) -> None:
         """Serve until the deck is stopping."""
         deck = self._deck
+        relay = deck.relay
         poll = deck.table.epoll.poll
         take = deck.table.parked.pop
         listening = deck.doors.listening
@@ -41,6 +51,8 @@ class Hand(Owner):
         while not deck.stopping:
             try:
                 events = poll(pause, most)
+                if relay.doubled:
+                    relay.enter(self)
                 if pause is not None:
                     pause = None
                     deck.doors.step_forward()
@@ -58,6 +70,8 @@ class Hand(Owner):
                 deck.crew.quit()  # the application has taken over the signal
             except Exception:
                 deck.crew.log.exception("Unhandled exception in a serving thread")
+            if relay.doubled and not relay.stays(self, pause is None):
+                return
 
     def serve(self, connection: Channel) -> None:
         """Do what is to be done for a connection; nothing that goes wrong there ends the thread that serves all."""

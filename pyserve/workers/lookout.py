@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pyserve.protocol.exchange import Exchange
     from pyserve.workers.channel import Channel
     from pyserve.workers.deck import Deck
-    from pyserve.workers.hand import Hand
 
 _FLUSH = 0.1  # seconds that a line of the access log may wait
 _SLOW = 1.0  # seconds after which a request in progress is worth telling
@@ -37,13 +36,12 @@ class Lookout(Owner):
     """See above. wakeup_fd: where signal numbers are written to (`signal.set_wakeup_fd`). code: the exit code."""
 
     __slots__ = (
-        "_deck", "_due", "_hands", "_pipe", "_poll", "_retired", "_thread", "code", "left", "wakeup_fd",
+        "_deck", "_due", "_pipe", "_poll", "_retired", "_thread", "code", "left", "wakeup_fd",
     )  # fmt: skip
 
-    def __init__(self, deck: Deck, words: memoryview[int], hands: list[Hand]) -> None:
+    def __init__(self, deck: Deck, words: memoryview[int]) -> None:
         super().__init__(words)
         self._deck = deck
-        self._hands = hands
         self._pipe, self.wakeup_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll = select.poll()
         self._poll.register(self._pipe, select.POLLIN)
@@ -131,19 +129,25 @@ class Lookout(Owner):
     def _beat(self, now: float) -> None:
         words = self._deck.crew.context.slot.words
         busy = []
-        for hand in self._hands:
+        aside = 0
+        for hand in self._deck.relay.hands:
             exchange = hand.exchange
-            hand.words[STARTED_NS] = int(exchange.called * 1e9) if exchange is not None else 0
-            if exchange is not None:
+            hand.words[STARTED_NS] = int(exchange.called * 1e9) if exchange is not None and not hand.relieves else 0
+            if exchange is None:
+                continue
+            if hand.aside:
+                aside += 1
+            else:
                 busy.append((hand.since, exchange))
-        words[IN_FLIGHT] = len(busy)
+        self._deck.relay.account(self.words)
+        words[IN_FLIGHT] = len(busy) + aside
         words[CONNECTIONS] = len(self._deck.table.open)
         beat = monotonic_ns()
         since, exchange = min(busy, key=_called, default=(now, None))
         if exchange is not None and now - exchange.called >= _SLOW:
             text = f"{exchange.method} {escape(exchange.target)}"
             self._deck.crew.context.slot.publish(text, int(exchange.called * 1e9))
-            if len(self._hands) == 1 and now - since >= _SLOW:
+            if self._deck.crew.settings.threads == 1 and now - since >= _SLOW:
                 beat = int(since * 1e9)
         else:
             self._deck.crew.context.slot.withdraw()
@@ -210,6 +214,7 @@ class Lookout(Owner):
         deck = self._deck
         deck.stopping = True
         deck.table.wake_all()
+        deck.relay.end()
         if not self.left.wait(_LEAVE):
             self.account()
             deck.crew.abandon(self.code)

@@ -7,6 +7,9 @@ from queue import SimpleQueue
 
 Job = Callable[[], None]
 
+MOST_ASIDE = 1024
+_KEPT = 4
+
 
 def default_size() -> int:
     """As many threads as asyncio's own pool has: applications mostly wait."""
@@ -14,37 +17,77 @@ def default_size() -> int:
 
 
 class Pool:
-    """`size` threads that run jobs in the order they come. A thread is started when a job finds none that is free."""
+    """`size` threads that run jobs in the order they come. A thread is started when a job finds none that is free.
+
+    A job that waits for its client says so (`step_aside`), and for as long does not count: up to `MOST_ASIDE` slow
+    clients do not hold the threads of the others. Of the threads that this takes, few are kept afterwards.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._aside = 0
         self._running = 0  # jobs submitted and not finished; only the submitting thread adds
+        self._stopped = False
 
     def submit(self, job: Job) -> None:
         """Run `job` in a thread. Always to be called from the same thread; the job must not raise."""
         self._running += 1
-        if self._running > len(self._threads) < self.size:
-            # Daemons: a request that does not end must not keep the process from ending.
-            thread = threading.Thread(target=self._run, name=f"wsgi-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        if self._running > self._threads:
+            with self._lock:
+                self._start()
         self._jobs.put(job)
 
     def done(self) -> None:
         """A job has ended; called from the thread that submits."""
         self._running -= 1
 
+    def step_aside(self) -> None:
+        """The calling job waits for its client."""
+        with self._lock:
+            self._aside += 1
+            if self._running > self._threads:
+                self._start()
+
+    def step_back(self) -> None:
+        """The wait is over."""
+        with self._lock:
+            self._aside -= 1
+
     def stop(self) -> None:
         """Let the threads end once they have done what was submitted."""
-        for _ in self._threads:
-            self._jobs.put(None)
+        with self._lock:
+            self._stopped = True
+            for _ in range(self._threads):
+                self._jobs.put(None)
+
+    def _start(self) -> None:
+        if self._threads < self.size + min(self._aside, MOST_ASIDE) and not self._stopped:
+            # Daemons: a request that does not end must not keep the process from ending.
+            thread = threading.Thread(target=self._run, name=f"wsgi-{self._threads}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more
+                if not self._threads:
+                    raise
+                return
+            self._threads += 1
 
     def _run(self) -> None:
-        while True:
+        while not self._is_surplus():
             job = self._jobs.get()
             if job is None:
                 return
             job()
             del job  # with what it holds, while the thread waits for the next
+
+    def _is_surplus(self) -> bool:
+        """Whether the calling thread, which is about to wait for a job, is one too many."""
+        if self._threads <= self.size + _KEPT:
+            return False
+        with self._lock:
+            surplus = self._threads > self.size + _KEPT + self._aside and not self._stopped
+            self._threads -= surplus
+        return surplus

@@ -70,6 +70,12 @@ class Table:
             self.parked[fd] = connection
         owner.arming = -1
 
+    def disarm(self, connection: Channel) -> None:
+        """An owned connection is not to wake anybody; where each event is asked for, it does not anyway."""
+        if connection.armed and not self._once:
+            connection.armed = 0
+            self.epoll.unregister(connection.fd)
+
     def claim(self, fd: int) -> Channel | None:
         """Take a parked connection without an event; the caller owns it then. None if somebody else has it."""
         connection = self.parked.pop(fd, None)

@@ -3,9 +3,11 @@
     epoll (connections, listeners, stop) <- hand, hand, ... each: wait, take one, do all its work, park it
     table     who owns a connection          doors      the listeners, and when not to accept
     patience  threads that wait for a peer   lookout    clock, deadlines, heartbeat, signals, the end
+    relay     who serves in their places
 
 There is no queue and no hand-over between threads, and no thread is tied to an idle or slow peer. The main thread is
-one of those that serve: with one thread the application runs where it was loaded.
+one of those that serve: with one thread the application runs where it was loaded, but for what is asked while a client
+makes it wait in the middle of a stream.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from pyserve.workers.deck import Deck
 from pyserve.workers.doors import Doors
 from pyserve.workers.hand import Hand
 from pyserve.workers.lookout import Lookout
+from pyserve.workers.patience import Patience
+from pyserve.workers.relay import Relay
 
 _LEAVE = 0.5  # seconds that idle threads have to return; one that is busy does not hold the process up
 
@@ -31,7 +35,9 @@ class ThreadWorker:
         self._crew = crew
         self.deck = deck = Deck(crew)
         self._hands = [Hand(deck, slot.thread(index).words, threads) for index in range(threads)]
-        deck.lookout = Lookout(deck, slot.thread(threads).words, self._hands)
+        deck.relay = Relay(deck, self._hands)
+        deck.patience = Patience(deck.relay, threads)
+        deck.lookout = Lookout(deck, slot.thread(threads).words)
         deck.table.owners += [*self._hands, deck.lookout]
         deck.doors = Doors(deck)
 
@@ -55,9 +61,11 @@ class ThreadWorker:
         until = monotonic() + _LEAVE
         for thread in others:
             thread.join(max(0.0, until - monotonic()))
+        returned = deck.relay.join(until) and not any(thread.is_alive() for thread in others)
         crew.write_signals_to(-1)
         lookout.join()
-        if any(thread.is_alive() for thread in others):
+        deck.relay.account(lookout.words)
+        if not returned:
             lookout.account()
         else:
             for connection in tuple(deck.table.open):

@@ -97,7 +97,7 @@ class Call:
         while self.handed - self.taken > HIGH_WATER:
             self._turn.clear()
             if self.handed - self.taken > HIGH_WATER and not self.exchange.gone:
-                self._turn.wait()
+                self._wait()
             self._check()
 
     def fill(self) -> None:
@@ -105,13 +105,22 @@ class Call:
         self._check()
         self._turn.clear()
         self._tell_loop(self._stream.lend)
-        self._turn.wait()
+        self._wait()
         if self.exchange.error is None:
             self._check()
 
     def span(self, file: Any) -> FileSpan | None:
         """Open what is left of a file for sendfile, or None when it is no plain file."""
         return open_rest(file)
+
+    def _wait(self) -> None:
+        """Wait for the peer: another thread may do other work meanwhile."""
+        pool = self._stream.pool
+        pool.step_aside()
+        try:
+            self._turn.wait()
+        finally:
+            pool.step_back()
 
     def _check(self) -> None:
         if self.exchange.gone:
@@ -309,6 +318,11 @@ class WsgiStream(Stream):
             self.resume_reading()  # somebody waits for more than is here, however much that is
         else:
             super()._regulate()
+
+    @property
+    def pool(self) -> Pool:
+        """Where the application runs."""
+        return self._hall.pool
 
     @property
     def awaited(self) -> bool:

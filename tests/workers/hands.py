@@ -101,7 +101,7 @@ class Manned:
         self.crew.quit()
         self.thread.join(PATIENCE)
         for thread in threading.enumerate():
-            if thread.name.startswith("hand-"):
+            if thread.name.startswith(("hand-", "relief")):
                 thread.join(PATIENCE)
         for connection in self.deck.table.open:
             connection.socket.close()

@@ -50,7 +50,8 @@ class _Deck:
     """One batch of events on two listeners, of which the first asks for a pause."""
 
     def __init__(self) -> None:
-        self.table = self.epoll = self.doors = self
+        self.table = self.epoll = self.doors = self.relay = self
+        self.doubled = False
         self.parked: dict[int, Any] = {}
         self.listening = {1: None, 2: None}
         self.stopping = False

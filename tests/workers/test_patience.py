@@ -3,12 +3,45 @@ import threading
 import time
 from collections.abc import Iterator
 from math import inf
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from pyserve.workers.patience import READABLE, STALLED, WRITABLE, Patience
 
 Pair = tuple[socket.socket, socket.socket]
+
+
+class Relay:
+    """Has so many reliefs."""
+
+    def __init__(self, reliefs: int = 0) -> None:
+        self.reliefs = reliefs
+        self.told: list[str] = []
+
+    def step_aside(self, hand: object, connection: object) -> bool:
+        self.reliefs -= 1
+        if self.reliefs >= 0:
+            self.told.append("aside")
+        return self.reliefs >= 0
+
+    def step_back(self, hand: object) -> None:
+        self.told.append("back")
+
+
+class Patient:
+    """A `Patience` whose waits need only a socket."""
+
+    def __init__(self, threads: int, reliefs: int = 0) -> None:
+        self.relay: Any = Relay(reliefs)
+        self.inner = Patience(self.relay, threads)
+        self.end = self.inner.end
+
+    def wait(self, ours: socket.socket, event: int, until: float) -> bool:
+        hand: Any = None
+        connection: Any = SimpleNamespace(socket=ours)
+        return self.inner.wait(hand, connection, event, until)
 
 
 @pytest.fixture
@@ -26,7 +59,7 @@ def soon(seconds: float = 10.0) -> float:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_is_there_is_not_waited_for(pairs: list[Pair], threads: int) -> None:
-    patience = Patience(threads)
+    patience = Patient(threads)
     ours, peer = pairs[0]
     assert patience.wait(ours, WRITABLE, soon())
     peer.send(b"x")
@@ -35,13 +68,13 @@ def test_what_is_there_is_not_waited_for(pairs: list[Pair], threads: int) -> Non
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_deadline(pairs: list[Pair], threads: int) -> None:
-    patience = Patience(threads)
+    patience = Patient(threads)
     assert not patience.wait(pairs[0][0], READABLE, soon(0.05))
     assert not patience.wait(pairs[0][0], READABLE, soon(-1))
 
 
 def test_what_comes_later(pairs: list[Pair]) -> None:
-    patience = Patience(1)
+    patience = Patient(1)
     ours, peer = pairs[0]
     timer = threading.Timer(0.05, peer.send, [b"x"])
     timer.start()
@@ -52,7 +85,7 @@ def test_what_comes_later(pairs: list[Pair]) -> None:
 class Waiting(threading.Thread):
     """Waits in a thread of its own."""
 
-    def __init__(self, patience: Patience, ours: socket.socket) -> None:
+    def __init__(self, patience: Patient, ours: socket.socket) -> None:
         super().__init__()
         self._patience = patience
         self._ours = ours
@@ -66,7 +99,7 @@ class Waiting(threading.Thread):
 
 
 def test_who_has_stalled_longest_makes_room(pairs: list[Pair]) -> None:
-    patience = Patience(2)
+    patience = Patient(2)
     first = Waiting(patience, pairs[0][0])
     second = None
     try:
@@ -84,15 +117,24 @@ def test_who_has_stalled_longest_makes_room(pairs: list[Pair]) -> None:
             second.join()
 
 
-def test_one_thread_makes_room_for_nobody(pairs: list[Pair]) -> None:
-    patience = Patience(1)
-    assert not patience.wait(pairs[0][0], READABLE, soon(STALLED + 0.3))
+def test_nobody_is_cut_off_while_there_are_reliefs(pairs: list[Pair]) -> None:
+    patience = Patient(1, reliefs=2)
+    first = Waiting(patience, pairs[0][0])
+    assert not patience.wait(pairs[1][0], READABLE, soon(STALLED + 0.3))
+    assert first.is_alive()
     pairs[0][1].send(b"x")
-    assert pairs[0][0].recv(1) == b"x"
+    first.join()
+    assert sorted(patience.relay.told) == ["aside", "aside", "back", "back"]
+
+
+def test_nobody_steps_aside_for_what_is_there(pairs: list[Pair]) -> None:
+    patience = Patient(1, reliefs=2)
+    assert patience.wait(pairs[0][0], WRITABLE, soon())
+    assert patience.relay.told == []
 
 
 def test_the_end(pairs: list[Pair]) -> None:
-    patience = Patience(4)
+    patience = Patient(4)
     waiting = Waiting(patience, pairs[0][0])
     patience.end()
     waiting.join(5)

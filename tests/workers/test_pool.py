@@ -2,8 +2,10 @@
 
 import threading
 
+import pytest
+
 from pyserve.workers.pool import Pool, default_size
-from tests.workers.serving import PATIENCE
+from tests.workers.serving import PATIENCE, eventually
 
 
 def test_threads_are_started_as_they_are_needed() -> None:
@@ -55,3 +57,53 @@ def test_one_after_the_other_needs_one_thread() -> None:
 
 def test_default_size() -> None:
     assert 5 <= default_size() <= 32
+
+
+def test_who_waits_for_a_client_does_not_count() -> None:
+    pool = Pool(1)
+    hold = threading.Event()
+    done = threading.Semaphore(0)
+
+    def waits() -> None:
+        pool.step_aside()
+        hold.wait(PATIENCE)
+        pool.step_back()
+        done.release()
+
+    for _ in range(20):
+        pool.submit(waits)
+    pool.submit(done.release)
+    assert done.acquire(timeout=PATIENCE)
+    pool.done()
+    hold.set()
+    for _ in range(20):
+        assert done.acquire(timeout=PATIENCE)
+        pool.done()
+    eventually(lambda: sum(thread.name.startswith("wsgi-") for thread in threading.enumerate()) <= 5)
+    pool.submit(done.release)
+    assert done.acquire(timeout=PATIENCE)
+    pool.stop()
+    eventually(lambda: not any(thread.name.startswith("wsgi-") for thread in threading.enumerate()))
+
+
+def test_no_more_threads_than_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyserve.workers.pool.MOST_ASIDE", 2)
+    pool = Pool(1)
+    hold = threading.Event()
+    waiting = threading.Semaphore(0)
+
+    def waits() -> None:
+        pool.step_aside()
+        waiting.release()
+        hold.wait(PATIENCE)
+        pool.step_back()
+
+    for _ in range(5):
+        pool.submit(waits)
+    for _ in range(3):
+        assert waiting.acquire(timeout=PATIENCE)
+    assert not waiting.acquire(timeout=0.1)
+    hold.set()
+    for _ in range(2):
+        assert waiting.acquire(timeout=PATIENCE)
+    pool.stop()

@@ -1,0 +1,192 @@
+"""Streams that stall hold no thread that others need."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from pyserve.workers import relay
+from tests.workers.hands import Manned, serving
+from tests.workers.serving import PATIENCE, Client, eventually, request
+
+Start = Callable[..., Any]
+BLOCK = b"x" * 65536
+MANY = 40
+
+
+class Streams:
+    """An application that answers /stream with blocks without end, /read with what it has read, and else "hello".
+
+    ended: streams that were closed. clashes: how often it found itself running twice. threads: in which it said hello.
+    """
+
+    def __init__(self) -> None:
+        self.ended = 0
+        self.clashes = 0
+        self.threads: set[str] = set()
+        self._alone = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start: Start) -> Any:
+        path = environ["PATH_INFO"]
+        if path == "/read":
+            environ["wsgi.input"].read()
+        if path == "/stream":
+            start("200 OK", [])
+            return self._blocks()
+        with suppress(RuntimeError):
+            self._run()
+        start("200 OK", [("Content-Length", "5")])
+        self.threads.add(threading.current_thread().name)
+        return [b"hello"]
+
+    def _blocks(self) -> Iterator[bytes]:
+        try:
+            while True:
+                self._run()
+                yield BLOCK
+        finally:
+            self.ended += 1
+
+    def _run(self) -> None:
+        if not self._alone.acquire(blocking=False):
+            self.clashes += 1
+            return
+        for _ in range(3):
+            threading.Event().wait(0.0005)  # lets other threads run, if there are any
+        self._alone.release()
+
+
+def stalled(served: Manned, path: str = "/stream") -> Client:
+    """A client that asks for a stream and does not read it."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(PATIENCE)
+    connection.connect(served.listener.getsockname())
+    client = Client(connection)
+    served._clients.append(client)
+    client.send(request(path))
+    client.until(b"\r\n\r\n")
+    return client
+
+
+def reliefs() -> int:
+    return sum(thread.name == "relief" for thread in threading.enumerate())
+
+
+@pytest.fixture(params=[1, 3])
+def threads(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+def test_streams_that_nobody_reads(threads: int) -> None:
+    """Nobody is cut off, everybody else is served, and the threads that this took go."""
+    streams = Streams()
+    with serving(streams, threads) as served:
+        clients = [stalled(served) for _ in range(MANY)]
+        quick = served.connect()
+        for _ in range(20):
+            assert quick.get()[1] == b"hello"
+            assert served.connect().get()[1] == b"hello"
+        eventually(lambda: reliefs() >= MANY - threads)
+        for client in clients:
+            client.take(10 * 65536)
+        assert not streams.ended
+        for client in clients:
+            client.socket.close()
+        eventually(lambda: streams.ended == MANY)
+        for _ in range(3 * MANY):
+            assert quick.get()[1] == b"hello"
+        eventually(lambda: reliefs() <= 4 + threads)
+        eventually(lambda: served.slot.requests() == MANY + 40 + 3 * MANY)
+        assert threads > 1 or not streams.clashes
+
+
+def test_content_that_does_not_come(threads: int) -> None:
+    streams = Streams()
+    with serving(streams, threads, body_buffer_size=10) as served:
+        clients = [served.connect() for _ in range(MANY)]
+        for client in clients:
+            client.send(request("/read", "Content-Length: 100", method="POST") + b"x" * 50)
+        quick = served.connect()
+        for _ in range(20):
+            assert quick.get()[1] == b"hello"
+        for client in clients:
+            client.send(b"x" * 50)
+        for client in clients:
+            assert client.response()[1] == b"hello"
+        assert threads > 1 or not streams.clashes
+
+
+def test_one_thread_does_one_thing_at_a_time() -> None:
+    """Blocks of streams that are read now and then, and requests in between: never two at once."""
+    streams = Streams()
+    with serving(streams) as served:
+        clients = [stalled(served) for _ in range(5)]
+        others = [served.connect() for _ in range(5)]
+        for _ in range(10):
+            for other in others:
+                other.send(request())
+            for client in clients:
+                client.take(20 * 65536)
+            for other in others:
+                assert other.response()[1] == b"hello"
+        assert not streams.clashes
+
+
+def test_without_stalled_streams_one_thread_serves() -> None:
+    """Also after some: the application is back where it was loaded."""
+    streams = Streams()
+    with serving(streams) as served:
+        client = stalled(served)
+        assert served.connect().get()[1] == b"hello"
+        assert streams.threads == {"relief"}
+        client.socket.close()
+        eventually(lambda: streams.ended)
+        for _ in range(3):
+            assert served.connect().get()[1] == b"hello"
+        streams.threads.clear()
+        for _ in range(20):
+            assert served.connect().get()[1] == b"hello"
+        assert streams.threads == {"sync worker"}
+
+
+def test_a_lock_that_is_held_over_a_yield(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for it does not keep the stream from going on for ever."""
+    monkeypatch.setattr(relay, "_BATON", 0.2)
+    lock = threading.Lock()
+
+    def application(environ: dict[str, Any], start: Start) -> Any:
+        start("200 OK", [])
+        return blocks() if environ["PATH_INFO"] == "/stream" else answer()
+
+    def blocks() -> Iterator[bytes]:
+        with lock:
+            for _ in range(200):
+                yield BLOCK
+
+    def answer() -> list[bytes]:
+        with lock:
+            return [b"hello"]
+
+    with serving(application) as served:
+        client = stalled(served)
+        other = served.connect()
+        other.send(request())
+        while b"0\r\n\r\n" not in client.socket.recv(65536):
+            pass
+        assert other.response()[0].startswith(b"HTTP/1.1 200 ")
+
+
+def test_the_end_finds_everybody(threads: int) -> None:
+    streams = Streams()
+    with serving(streams, threads, graceful_timeout=0.2) as served:
+        for _ in range(10):
+            stalled(served)
+        eventually(lambda: reliefs() >= 10 - threads)
+        served.crew.drain()
+        assert served.ended() == 1
+        eventually(lambda: streams.ended == 10)
+        eventually(lambda: not reliefs())
