@@ -16,12 +16,15 @@ A worker does what the file named by `MODE` says when it boots:
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import select
 import signal
 import socket
+import struct
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -39,9 +42,14 @@ def until(path: Path) -> None:
 
 
 def be_ready(context: WorkerContext) -> None:
+    """Returns when the master has heard it, and says so: whatever it is told from then on, it is told to a master that
+    knows."""
     context.slot.heartbeat = context.slot.booted_at = time.monotonic_ns()
     context.slot.state = State.READY
     os.write(context.ready_fd, b"R")
+    while struct.unpack("i", fcntl.ioctl(context.ready_fd, termios.FIONREAD, bytes(4)))[0]:
+        time.sleep(0.001)
+    context.log.info("worker is known to be ready")
 
 
 def serve_connections(context: WorkerContext, retire: bool = False) -> int:
@@ -101,8 +109,8 @@ def worker(context: WorkerContext) -> int:
             return int(rest[0])
         case "stuck":
             signal.signal(signal.SIGABRT, signal.SIG_IGN)
-            be_ready(context)
             context.slot.publish("GET /stuck", time.monotonic_ns())
+            be_ready(context)
             time.sleep(60)
         case "linger":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
