@@ -12,13 +12,14 @@ from typing import Any
 
 from pyserve.settings import Settings
 from pyserve.workers import access, logs
+from pyserve.workers.accepting import Accepting
 from pyserve.workers.application import Application
 from pyserve.workers.crew import Crew
 from pyserve.workers.deck import Deck
 from pyserve.workers.scoreboard import Scoreboard
 from pyserve.workers.threads import ThreadWorker
 from pyserve.workers.worker import WorkerContext
-from tests.workers.serving import PATIENCE, Client, listening
+from tests.workers.serving import PATIENCE, Client, eventually, listening
 
 
 class _Crew(Crew):
@@ -155,4 +156,5 @@ def serving(
         stack.callback(manned.close)
         manned.thread.start()
         manned.hear(b"R")
+        eventually(lambda: manned.deck.doors.state is not Accepting.NOT_YET)
         yield manned
