@@ -269,8 +269,10 @@ class Supervisor:
             # Also of one that was told to go just before it said so: it may have served, and so have cut somebody off.
             member.ready_at = member.beat = now
             self._served = True
+            if self._phase is Phase.QUITTING:
+                # It was told as one that boots is, and has taken the quick stop for a graceful one.
+                self._kill(member, signal.SIGQUIT, Reason.STOP)
         if member.life is not Life.BOOTING:
-            self._ready_late(member, now)
             return
         member.life = Life.READY
         member.kill_at = None
@@ -282,13 +284,6 @@ class Supervisor:
             seat.holder, seat.heir = member, None
             if old is not None:
                 self._retire(old, now)
-
-    def _ready_late(self, member: Member, now: float) -> None:
-        """It was told to go when nobody knew that it served: a quick stop has been a graceful one to it."""
-        if member.ready_at is None:
-            member.ready_at = now
-            if self._phase is Phase.QUITTING:
-                self._kill(member, signal.SIGQUIT, Reason.STOP)
 
     def _retire(self, member: Member, now: float) -> None:
         """Tell it to go. A stuck one is on its way already."""
