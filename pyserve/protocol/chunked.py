@@ -14,12 +14,12 @@ from pyserve.protocol.errors import ProtocolError
 from pyserve.protocol.fields import TOKEN
 from pyserve.protocol.limits import Limits, Scanner, content_too_large
 
-# chunk-size = 1*HEXDIG; 15 digits stay below 2**63
+# chunk-size = 1*HEXDIG; 16 digits are 64 bits, as some senders write them with zeros before
 # chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ), chunk-ext-val = token / quoted-string
 _TOKEN = TOKEN.pattern
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
 _SIZE_LINE = re.compile(
-    rb"([0-9A-Fa-f]{1,15})((?:[ \t]*;[ \t]*"
+    rb"([0-9A-Fa-f]{1,16})((?:[ \t]*;[ \t]*"
     + _TOKEN
     + rb"(?:[ \t]*=[ \t]*(?:"
     + _TOKEN
@@ -28,7 +28,7 @@ _SIZE_LINE = re.compile(
     + rb"))?)*)\r\n"
 )
 # What has come of a line that has not ended
-_SIZE_LINE_BEGINS = re.compile(rb"[0-9A-Fa-f]{1,15}(?:[ \t;][\t\x20-\x7e\x80-\xff]*)?\r?")
+_SIZE_LINE_BEGINS = re.compile(rb"[0-9A-Fa-f]{1,16}(?:[ \t;][\t\x20-\x7e\x80-\xff]*)?\r?")
 _LINE_AT_MOST = 1024  # octets of one chunk-size line; only extensions need more than 17
 _EXTENSIONS_AT_MOST = 16384  # octets of extensions in one body (CVE-2023-39326)
 

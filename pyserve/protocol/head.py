@@ -192,9 +192,10 @@ def _expects(expectation: bytes, version: str) -> bool:
     """Tell whether the peer waits for 100 (RFC 9110 section 10.1.1); an HTTP/1.0 one is not listened to."""
     if version != "1.1":
         return False
-    if expectation.lower() != b"100-continue":
+    expected = options(expectation)
+    if expected.count(b"100-continue") != len(expected):
         raise ProtocolError(417, "only 100-continue can be expected (RFC 9110 section 10.1.1)")
-    return True
+    return bool(expected)
 
 
 def _diagnose(head: bytes, limits: Limits) -> ProtocolError:
