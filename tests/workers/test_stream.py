@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pyserve.workers.scoreboard import TIMEOUTS_BODY, TIMEOUTS_HEADER, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
-from tests.workers.serving import LOOPS, Client, eventually, request, serving
+from tests.workers.clock import Clock
+from tests.workers.serving import LOOPS, PATIENCE, Client, eventually, request, serving
 
 OK: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
 BODY: dict[str, Any] = {"type": "http.response.body", "body": b"ok"}
@@ -328,17 +329,20 @@ def test_a_stalled_body(loop: str) -> None:
         assert served.crew.counters[TIMEOUTS_BODY] == 1
 
 
-def test_a_body_that_nobody_waits_for_has_no_deadline(loop: str) -> None:
+def test_a_body_that_nobody_waits_for_has_no_deadline(loop: str, clock: Clock) -> None:
+    begun = threading.Event()
     go = asyncio.Event()
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
+        begun.set()
         await go.wait()
         await echo(scope, receive, send)
 
-    with serving(application, loop=loop, lifespan="off", body_timeout=0.05) as served:
+    with serving(application, loop=loop, lifespan="off", body_timeout=30.0) as served:
         client = served.connect()
         client.send(request("/", "Content-Length: 5", "Expect: 100-continue", method="POST"))
-        threading.Event().wait(0.4)  # several times the deadline
+        assert begun.wait(PATIENCE)
+        clock.advance(100)
         served.call(go.set)
         client.until(b"100 Continue\r\n\r\n")
         client.send(b"abcde")
@@ -386,19 +390,22 @@ def test_a_client_that_takes_nothing(loop: str) -> None:
         assert "Traceback" not in served.log
 
 
-def test_a_complete_response_that_nobody_takes(loop: str) -> None:
-    size = 100_000_000  # more than the kernel's buffers take
+def test_a_complete_response_that_nobody_takes(loop: str, clock: Clock) -> None:
+    size = 60_000_000  # more than the kernel's buffers take
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
         await send({"type": "http.response.body", "body": b"x" * size})
 
-    with serving(application, loop=loop, lifespan="off", write_timeout=0.3) as served:
+    with serving(application, loop=loop, lifespan="off", write_timeout=30.0) as served:
         slow = served.connect()
         slow.send(request())
         slow.take(1000)
+        (stream,) = served.worker._registry.streams
         for _ in range(10):  # who takes a little now and then is not cut off
-            threading.Event().wait(0.1)
+            before = stream.progress
             slow.take(2_000_000)
+            eventually(lambda: stream.progress != before)  # noqa: B023 - called here
+            clock.advance(20)
         assert served.crew.counters[TIMEOUTS_WRITE] == 0
-        eventually(lambda: served.crew.counters[TIMEOUTS_WRITE] == 1)
+        eventually(lambda: clock.advance(20) or served.crew.counters[TIMEOUTS_WRITE] == 1)
