@@ -9,21 +9,24 @@ from random import Random
 
 from tests.fuzz import words
 
-_DAMAGE = 30  # of so many choices one is a bad one, in a message that is to be damaged
+_APART = 40  # choices at most between two bad ones, where there are to be some
 
 
 class Writer:
-    """Writes messages, choice by choice. damage: how many choices may be bad ones, each of them with a chance."""
+    """Writes messages, choice by choice. damage: how many choices may be bad ones, as far as there are so many."""
 
     def __init__(self, random: Random, damage: int) -> None:
         self.random = random
         self.damage = damage
+        self._wait = random.randrange(_APART)
 
     def _is_bad(self) -> bool:
-        if self.damage and not self.random.randrange(_DAMAGE):
-            self.damage -= 1
-            return True
-        return False
+        self._wait -= 1
+        if not self.damage or self._wait >= 0:
+            return False
+        self.damage -= 1
+        self._wait = self.random.randrange(_APART)
+        return True
 
     def either(self, good: list[bytes], bad: list[bytes]) -> bytes:
         return self.random.choice(bad if self._is_bad() else good)
@@ -61,8 +64,7 @@ class Writer:
             lines.append(self.line(b"Connection", random.choice(words.CONNECTIONS)))
         if self.chance(6):
             lines.append(self.line(b"Expect", random.choice(words.EXPECTATIONS[: 6 if self.damage else 3])))
-        if lines and self._is_bad():
-            lines.append(random.choice(lines))
+        lines += [line for line in lines if self._is_bad()]
         random.shuffle(lines)
         before = self.either([b""] * 5 + [b"\r\n"], [b"\r\n\r\n", b"\n", b"\r", b" "])
         return before + line + b"".join(lines) + self.line_end() + content
@@ -100,13 +102,15 @@ class Writer:
     def chunks(self) -> bytes:
         random = self.random
         pieces = []
-        for _ in range(random.choice([0, 1, 1, 2, 5])):
+        longest = self.chance(100)  # about as many extensions as one content may have
+        for _ in range(random.choice([15, 16, 17]) if longest else random.choice([0, 1, 1, 2, 5])):
             size = random.choice([1, 2, 5, 10, 17, 90])
             digits = random.choice([b"%x", b"%X", b"00%x"]) % size
             digits = self.either(
                 [digits], [b"+" + digits, b"0x" + digits, b" " + digits, b"g", b"", b"-1", b"0" * 14 + digits]
             )
-            pieces.append(digits + self.extension() + self.line_end())
+            extension = b";" + b"a" * random.choice([960, 1000]) if longest else self.extension()
+            pieces.append(digits + extension + self.line_end())
             size += random.randrange(-1, 3) if self._is_bad() else 0
             pieces.append(self.octets(size) + self.line_end())
         pieces.append(

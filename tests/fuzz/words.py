@@ -4,6 +4,7 @@
 METHODS = [b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE", b"PATCH", b"BREW", b"get", b"M-SEARCH"]
 BAD_METHODS = [b"", b"G T", b"G@T", b"(GET", b"GET\t", b"\xc9", b"G\x00", b"PRI", b"CONNECT", b"GET:"]
 TARGETS = [b"/", b"/a?b=c", b"//", b"/%41/../b", b"/a;b=c?d?e", b'/"<>\\^`{|}', b"http://a/", b"HTTPS://A?x", b"/?"]
+TARGETS += [b"/" * 45, b"/" * 46, b"/" * 47]  # with GET they make a line of the smallest limit, or one less or more
 BAD_TARGETS = [
     b"", b"a", b"*", b"**", b"?", b"/#", b"/\xe9", b"/\x7f", b"/\t", b"a:1", b"http://", b"http:///", b"http://u@a/",
     b"ftp://a/", b"http://b/", b"/\x00", b"http://a#", b"http://[::1/", b"http://a:b/", b"http:a", b"/ /",
@@ -22,6 +23,7 @@ NAMES = [
 ]
 BAD_NAMES = [b"", b"X ", b" X", b"X\t", b"X Y", b"X\xe9", b"X[", b"X\x00", b'"X"', b"X/", b"X\r", b"X\n", b"(", b"@"]
 VALUES = [b"", b"y", b"a, b", b"a\tb", b"\xe9\xff", b"\x80", b"a" * 40, b"a" * 60, b":", b"a: b", b'"', b"trailers"]
+VALUES += [b"b" * 46, b"b" * 47, b"b" * 48]  # and so do these with X
 BAD_VALUES = [
     b"\x00", b"a\rb", b"a\nb", b"\x01", b"\x7f", b"\x0b", b"a\r", b"\r\n b", b"\r\n\tb", b"\x85\x1f", b"\x0c", b"\r",
 ]
@@ -48,7 +50,7 @@ TRAILERS = [b"X: y", b"A:", b'ETag: "a"', b"X-Sum:\t1 "]
 BAD_TRAILERS = [
     b"Host: a", b"Content-Length: 1", b"X", b": y", b"X : y", b" X: y", b"X: \x00", b"X: a\nY: b", b"te: x", b"X: a\r",
 ]
-LINE_ENDS = [b"\n", b"\r", b"\r\r\n", b"\n\r", b" \r\n", b"\r\n ", b"", b"\r\n\r\n", b"\n\n", b"\x00\r\n"]
+LINE_ENDS = [b"\n", b"\n", b"\n", b"\r", b"\r\r\n", b"\n\r", b" \r\n", b"\r\n ", b"", b"\r\n\r\n", b"\n\n", b"\x00\r\n"]
 CUT_IN = [
     b"\r", b"\n", b"\r\n", b"\r\n\r\n", b" ", b"\t", b"\x00", b"\x7f", b"\x85", b"\xa0", b"\xff", b"\x0b", b":", b";",
     b",", b"=", b"/", b"#", b'"', b"%", b"0", b"5", b"f", b"-", b"+", b"_", b"a" * 60, b"a" * 1100, b"HTTP/1.0",
