@@ -11,7 +11,7 @@ Where the RFC leaves a choice, this is the one taken:
     an absolute-form names its host without userinfo, agrees with Host, and replaces it             (section 3.2.2)
     repeated Host, Content-Length or Transfer-Encoding is refused, also where all are alike         (section 6.3)
     `chunked` is the only transfer coding, and only in HTTP/1.1                                     (section 6.1)
-    a length has up to 18 digits, a chunk-size up to 15, a chunk-size line up to 1024 octets, and all the extensions of
+    a length has up to 18 digits, a chunk-size up to 16, a chunk-size line up to 1024 octets, and all the extensions of
     one content up to 16384; a port has up to five digits
     a trailer that has to do with framing, routing or the connection is refused                     (section 6.5)
 """
@@ -163,7 +163,7 @@ def _head(lines: list[bytes], bounds: Bounds) -> Request:
         faults.add(400)
     _check_host(values, version, authority, faults)
     _check_framing(values, version, bounds, faults)
-    if version == "1.1" and b"expect" in values and b", ".join(values[b"expect"]).lower() != b"100-continue":
+    if version == "1.1" and not set(_options(values, b"expect")) <= {b"100-continue"}:
         faults.add(417)
     if faults:
         raise _Wrong(*faults)
@@ -171,9 +171,15 @@ def _head(lines: list[bytes], bounds: Bounds) -> Request:
         fields = [(name, authority if name == b"host" else value) for name, value in fields]
         if b"host" not in values:
             fields.append((b"host", authority))
-    options = [option.strip(b" \t").lower() for value in values.get(b"connection", ()) for option in value.split(b",")]
+    options = _options(values, b"connection")
     kept = b"close" not in options and (version == "1.1" or b"keep-alive" in options) and method != "CONNECT"
     return Request(method, target, version, tuple(fields), b"", kept)
+
+
+def _options(values: dict[bytes, list[bytes]], name: bytes) -> list[bytes]:
+    """The members of a list, without empty ones (RFC 9110 section 5.6.1)."""
+    members = [member.strip(b" \t").lower() for value in values.get(name, ()) for member in value.split(b",")]
+    return [member for member in members if member]
 
 
 def _consists(octets: bytes, alphabet: frozenset[int]) -> bool:
@@ -295,7 +301,7 @@ def _chunked(octets: bytes, bounds: Bounds, reading: Reading) -> None:
         line = octets[reading.position : end]
         size = _prefix(line, HEXDIG)
         extensions += len(line) - size
-        if not 0 < size <= 15 or len(line) + 2 > 1024 or extensions > 16384 or not _is_extensions(line[size:]):
+        if not 0 < size <= 16 or len(line) + 2 > 1024 or extensions > 16384 or not _is_extensions(line[size:]):
             raise _Wrong(400)
         left = int(line[:size], 16)
         if len(reading.begun.content) + left > bounds.body:
