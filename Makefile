@@ -6,12 +6,12 @@ BIND   ?= 127.0.0.1:8000
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help run test check conformance bench build clean
-
+.PHONY: help run test check fuzz conformance bench build clean
 help:
 	@echo "make run [APP=module:app]  serve the examples, or another application, at http://$(BIND)/"
 	@echo "make test                  the whole test suite"
 	@echo "make check                 lint, format, types, layers"
+	@echo "make fuzz [SECONDS=60]     what must hold for any octets and any application, tried for so long"
 	@echo "make conformance           other projects' cases, from the folder CONFORMANCE (needs slowhttptest)"
 	@echo "make bench                 requests/s and CPU per request beside other servers (needs wrk)"
 	@echo "make build                 the wheel and the source archive, in dist/"
@@ -22,6 +22,8 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(ARGS)
+fuzz: $(VENV)/.installed-test
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
 conformance: $(VENV)/.installed-test
 	$(BIN)/python -m tests.conformance $(ARGS)
 bench: $(VENV)/.installed-bench

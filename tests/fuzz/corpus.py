@@ -1,11 +1,12 @@
 """What mutants are made of: the requests of the tables, and the raw requests of others where they lie beside."""
 
+import os
 from pathlib import Path
 
 from tests.protocol.messages import MESSAGES
 
 # Other projects' raw requests, read where they are and never copied.
-_BESIDE = Path(__file__).resolve().parents[3] / "shared" / "conformance" / "data"
+_BESIDE = Path(os.environ.get("CONFORMANCE") or Path(__file__).resolve().parents[3] / "shared" / "conformance") / "data"
 _AT_MOST = 4000  # octets; what is longer is about sizes, and slow to cut
 
 
