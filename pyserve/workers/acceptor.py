@@ -9,7 +9,8 @@ Why accepting pauses:
                connection that has been idle for longest gives way.
     STARVED    descriptors run out. This must be noticed before accept() fails: libuv answers EMFILE by dropping the
                client that waits.
-    STEPPING   this worker holds more than its share: the others go first, as long as one of them does.
+    STEPPING   this worker holds more than its share: the others go first, as long as one of them does. Where
+               connections come and go there is nothing to be balanced, and this only costs: see `_rest`.
 """
 
 import asyncio
@@ -26,6 +27,8 @@ RESERVE = 32  # descriptors left for the application, pipes and files when accep
 
 _FREE = 8  # of these, free when accepting goes on
 _STEP_BACK = 0.01  # seconds between two looks at how the others are doing
+_MANY = 8  # one in so many connections ends while it steps back: they come and go
+_REST, _LONGEST_REST = 0.05, 2.0  # seconds between two steps back of which the first was in vain
 _LOOK_AGAIN = 0.1
 _QUIET = 60.0  # seconds between two lines about descriptors
 
@@ -89,6 +92,10 @@ class Acceptor:
         self._last_fd = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE
         self._said = -_QUIET
         self._someone_waited = False
+        self._stepped_at = 0  # how many were open when it stepped back
+        self._ended = 0  # of these and others, how many have ended since
+        self._rest = _REST
+        self._rests_until = 0.0
         self.state = Accepting.NOT_YET
 
     async def open(self) -> None:
@@ -126,13 +133,16 @@ class Acceptor:
         elif open_now >= self._limit:
             self._pause(Accepting.FULL)
             self._watch()
-        elif self._host.has_more_than_its_share():
+        elif self._loop.time() >= self._rests_until and self._host.has_more_than_its_share():
             self._pause(Accepting.STEPPING)
             self._someone_waited = False
+            self._stepped_at = open_now
+            self._ended = 0
             self._loop.call_later(_STEP_BACK, self._look_at_others)
 
     def lost(self, open_now: int) -> None:
         """A connection has ended; `open_now` are left."""
+        self._ended += 1
         if self.state is Accepting.FULL and open_now < self._limit:
             self._unwatch()
             self._resume()
@@ -190,10 +200,17 @@ class Acceptor:
         # Whoever still waits at the next look is not taken by the others: they may be stuck.
         waits = self.waiting()
         if (waits and self._someone_waited) or not self._host.has_more_than_its_share():
-            self._resume()
+            self._step_forward()
             return
         self._someone_waited = waits
         self._loop.call_later(_STEP_BACK, self._look_at_others)
+
+    def _step_forward(self) -> None:
+        """Accept again. If it had only to wait for its surplus to end, it does not step back again so soon."""
+        in_vain = self._ended > self._stepped_at // _MANY
+        self._rest = min(2 * self._rest, _LONGEST_REST) if in_vain else _REST
+        self._rests_until = self._loop.time() + self._rest if in_vain else 0.0
+        self._resume()
 
     def _watch(self) -> None:
         for listener, _ in self._doors:

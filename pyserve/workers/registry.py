@@ -76,7 +76,9 @@ class Registry:
         self._counters = crew.counters
         self._log_exchange = crew.log_exchange
         self._words = crew.context.slot.words
-        self._board = crew.context.scoreboard if crew.context.multiprocess else None
+        # With listeners of their own nobody else can take what waits at this worker's.
+        shares = crew.context.multiprocess and not crew.settings.reuse_port
+        self._board = crew.context.scoreboard if shares else None
 
     # What streams tell
 

@@ -203,6 +203,43 @@ def test_who_is_not_taken_by_the_others_is_taken_after_all() -> None:
     run_acceptor(test)
 
 
+async def step_back(acceptor: Acceptor, others: Others, address: Any, ended: int) -> None:
+    """A whole step back, in which so many connections end."""
+    others.crowded = True
+    with socket.create_connection(address):
+        await until(lambda: acceptor.state is Accepting.STEPPING)
+    for _ in range(ended):
+        acceptor.lost(0)
+    others.crowded = False
+    await until(lambda: acceptor.state is Accepting.OPEN)
+
+
+def test_where_connections_come_and_go_stepping_back_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pause would cost much and balance nothing."""
+    monkeypatch.setattr(acceptor_module, "_REST", 3600.0)
+    monkeypatch.setattr(acceptor_module, "_LONGEST_REST", 7200.0)
+
+    async def test(acceptor: Acceptor, others: Others, made: list[Any], address: Any) -> None:
+        await step_back(acceptor, others, address, ended=0)
+        await step_back(acceptor, others, address, ended=1)
+        others.crowded = True
+        with socket.create_connection(address):
+            await until(lambda: len(made) == 3)
+            assert acceptor.state is Accepting.OPEN
+
+    run_acceptor(test)
+
+
+def test_stepping_back_is_tried_again_after_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acceptor_module, "_LONGEST_REST", 0.0)
+
+    async def test(acceptor: Acceptor, others: Others, made: list[Any], address: Any) -> None:
+        for _ in range(3):
+            await step_back(acceptor, others, address, ended=1)
+
+    run_acceptor(test)
+
+
 def test_who_waits_is_known() -> None:
     async def test(acceptor: Acceptor, others: Others, made: list[Any], address: Any) -> None:
         assert not acceptor.waiting()

@@ -44,6 +44,15 @@ def test_a_worker_knows_whether_it_has_more_than_its_share() -> None:
         assert not registry.has_more_than_its_share()
 
 
+@pytest.mark.parametrize("reuse_port", [False, True])
+def test_nobody_else_takes_what_waits_at_a_listener_of_ones_own(reuse_port: bool) -> None:
+    """So there is nobody to step back for."""
+    with serving(hello, lifespan="off", reuse_port=reuse_port) as served:
+        served.crew.context.multiprocess = True
+        board = Registry(served.loop, served.crew, lambda: None)._board
+        assert (board is None) is reuse_port
+
+
 class Exchange:
     gone = False
     peer_done = False
