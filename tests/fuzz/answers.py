@@ -37,7 +37,7 @@ def converse(
     kinds = ORDERLY if orderly else DISORDERLY
     driver = kinds[interface](PARSERS[parser], limits, list(pieces), iter(draw, None))
     driver.random = random
-    befalls = random.choice([None, None, None, "eof", "eof", "lose", "expire"])
+    befalls = random.choice([None, None, None, "eof", "eof", "lose", "expire", "retire"])
     driver.accident = Accident(befalls, random.randrange(len(pieces) + 1)) if befalls else None
     try:
         driver.run()
@@ -110,6 +110,8 @@ def _check_response(driver: Driver, answered: Answered, response: Response) -> N
         pass  # the peer's mistake came first
     elif error is not None and answered.begun:
         assert plan.content.startswith(response.content)
+        if response.whole and response.content != _expected(answered):
+            assert driver.wire.cut  # only a reset can tell the client that this is not the end
     elif isinstance(error, ApplicationError | Failure):
         assert (response.status, response.whole, response[b"connection"]) == (500, True, b"close")
 
@@ -145,10 +147,8 @@ def _check_sent(driver: Driver, answered: Answered, response: Response) -> None:
     assert got == [(name, value) for name, value in sent if name in own]
     if exchange.method == "CONNECT" and plan.status < 300:
         return  # behind it the connection is a tunnel's, for h11 as well
-    has_content = exchange.method != "HEAD" and plan.status not in (204, 205, 304)
-    expected = plan.content[: plan.declared] if has_content else b""
-    assert response.content == expected
-    short = has_content and plan.declared is not None and len(plan.content) < plan.declared
+    assert response.content == _expected(answered)
+    short = _has_content(answered) and plan.declared is not None and len(plan.content) < plan.declared
     assert response.whole != short
     length, coding = response[b"content-length"], response[b"transfer-encoding"]
     assert length is None or coding is None
@@ -161,6 +161,15 @@ def _check_sent(driver: Driver, answered: Answered, response: Response) -> None:
         assert [value for _, value in response.trailers] == [value.strip(b" \t") for _, value in plan.trailers]
     else:
         assert not response.trailers
+
+
+def _has_content(answered: Answered) -> bool:
+    return answered.exchange.method != "HEAD" and answered.plan.status not in (204, 205, 304)
+
+
+def _expected(answered: Answered) -> bytes:
+    """The content that a client has to read if all goes well."""
+    return answered.plan.content[: answered.plan.declared] if _has_content(answered) else b""
 
 
 def _check_last(driver: Driver, response: Response, broken: bool) -> None:

@@ -34,7 +34,7 @@ class Answered:
 
 @dataclass
 class Accident:
-    """Something that befalls the connection after so many pieces have come: "lose", "expire" or "eof"."""
+    """What befalls the connection after so many pieces have come: "lose", "expire", "eof", or "retire" (the worker)."""
 
     kind: str
     after: int
@@ -108,12 +108,15 @@ class Driver:
             self.wire.lose()
         elif kind == "expire":
             self.wire.expire()
+        elif kind == "retire":
+            self.wire.config.retiring = True
         else:
             self._eof = True
             self._pieces.clear()
             self.wire.receive_eof()
 
     def _write(self) -> None:
+        assert self.wire.awaiting is Awaiting.NOTHING or not self.wire.closing
         for data in self.wire.out:
             if isinstance(data, FileSpan):
                 self.sent += b"a" * data.count
