@@ -1,14 +1,13 @@
 """What a peer may send, judged line by line as it arrives (RFC 9112 sections 2.2, 3 and 5, RFC 6585 section 5)."""
 
-import re
 from dataclasses import dataclass, field
 
 from pyserve.protocol.errors import ProtocolError
-from pyserve.protocol.fields import TOKEN, count_lines
+from pyserve.protocol.fields import LINE_OCTETS, TOKEN, count_lines
 
-# Anything but HTAB, SP, VCHAR and obs-text (RFC 9110 section 5.5); in a request line anything but SP and VCHAR.
-_BAD_IN_FIELD = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
-_BAD_IN_REQUEST_LINE = re.compile(rb"[^\x20-\x7e]")
+# SP and VCHAR; what a field may hold besides is in `fields`. Looked for by `translate`: a regular expression takes ten
+# times as long for each octet.
+_REQUEST_LINE_OCTETS = bytes(range(32, 127))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ class Scanner:
             raise ProtocolError(400, "malformed method (RFC 9110 section 9.1)")
 
     def _check_octets(self, octets: bytes) -> None:
-        if (_BAD_IN_FIELD if self._line else _BAD_IN_REQUEST_LINE).search(octets):
+        if octets.translate(None, LINE_OCTETS if self._line else _REQUEST_LINE_OCTETS):
             raise ProtocolError(400, "bare CR, bare LF or another octet that no line holds (RFC 9112 section 2.2)")
 
     def _check_line(self, line: bytes, *, whole: bool) -> None:

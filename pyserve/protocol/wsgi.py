@@ -129,11 +129,12 @@ class Input:
         """Read up to and with the next line feed, at most `size` bytes if that is not None or negative."""
         exchange = self._exchange
         searched = 0
+        most = None if size is None or size < 0 else size  # what is behind must not be searched again and again
         while True:
-            end = exchange.body.find(b"\n", searched) + 1 if exchange.body else 0
+            end = exchange.body.find(b"\n", searched, most) + 1 if exchange.body else 0
             searched = exchange.buffered
-            if size is not None and 0 <= size <= searched and not 0 < end <= size:
-                return exchange.take(size)
+            if most is not None and most <= searched and not end:
+                return exchange.take(most)
             if end:
                 return exchange.take(end)
             if not self._more():

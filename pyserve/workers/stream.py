@@ -29,7 +29,8 @@ from pyserve.workers.writer import HIGH_WATER, Writer
 LINGER_OCTETS = 1024 * 1024  # thrown away after the half-close
 
 _BURST = 0.001  # seconds
-_GATHERED = 8  # pieces, each of up to some 16 KiB
+_GATHERED = 8  # pieces
+_SMALL = 16384  # octets of a piece that is worth gathering
 
 _DONE = Sending.DONE
 _CLOSE = Persistence.CLOSE
@@ -157,6 +158,8 @@ class Stream(Writer):
             out.clear()
             self.written += len(data)
             self.transport.write(data)
+            if len(data) > HIGH_WATER // 2:
+                self.press()
         else:
             self.wire.out = []
             self.write_pieces(out)
@@ -168,7 +171,7 @@ class Stream(Writer):
         when the application waits for something; so one that is slow, or blocks the loop, has each piece sent at once.
         """
         now = monotonic()
-        if now - self._wrote > _BURST or len(out) >= _GATHERED or not out:
+        if now - self._wrote > _BURST or len(out) >= _GATHERED or not out or max(map(len, out)) > _SMALL:
             self._wrote = now
             return False
         if not self._due:

@@ -10,7 +10,7 @@ from pyserve.workers.waiters import Waiters
 
 HIGH_WATER = 65536  # octets, in either direction
 
-_JOINED = 262144  # octets: up to here a copy costs less than a packet of their own for the small pieces
+_JOINED = 32768  # octets: up to here a copy costs less than a packet of their own for the small pieces
 _SERVING = Phase.SERVING
 
 
@@ -38,6 +38,9 @@ class Writer(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment] # of TCP and unix sockets it is a Transport
+        self._set_marks()
+
+    def _set_marks(self) -> None:
         # uvloop's own low-water mark is 16 octets: the peer would wait for each refill.
         self.transport.set_write_buffer_limits(HIGH_WATER, HIGH_WATER // 4)
 
@@ -49,6 +52,7 @@ class Writer(asyncio.Protocol):
         if self._spans is not None:
             self._spans.resume()
         else:
+            self._set_marks()
             self._has_room()
 
     # Writing
@@ -63,18 +67,27 @@ class Writer(asyncio.Protocol):
             if self._spans is None:
                 self._spans = SpanQueue(self._loop, self)
             self._spans.extend(pieces)
-        elif sum(map(len, pieces)) <= _JOINED:
+        elif (size := sum(map(len, pieces))) <= _JOINED:
             self.write(b"".join(pieces))  # type: ignore[arg-type] # there is no FileSpan among them
         else:
-            # Not `writelines`: that of asyncio does not pause the protocol (Python 3.12 and 3.13).
-            for piece in pieces:
-                self.write(piece)  # type: ignore[arg-type]
+            self.written += size
+            self.transport.writelines(pieces)  # type: ignore[arg-type]
+            self.press()  # also because asyncio's `writelines` pauses nobody (Python 3.12 and 3.13)
 
     def write(self, data: bytes) -> None:
         """Write to the transport (`spans.Outlet`)."""
         if self.phase is _SERVING:
             self.written += len(data)
             self.transport.write(data)
+
+    def press(self) -> None:
+        """Something large was written: nothing may follow it before the peer has taken it all.
+
+        The transport holds the application's block as it is, the kernel some more. With the ordinary marks it would
+        hold two blocks for each peer that does not read, as the end of one and the next may stay below them together.
+        """
+        if self.phase is _SERVING and self.transport.get_write_buffer_size():
+            self.transport.set_write_buffer_limits(0, 0)
 
     def count(self, octets: int) -> None:
         """Note octets that have gone past the transport (`spans.Outlet`)."""

@@ -15,8 +15,16 @@ class Transport(asyncio.Transport):
         self.writes: list[bytes] = []
         self.limits: list[tuple[int, int]] = []
 
+        self.waiting = 0
+
     def write(self, data: Any) -> None:
         self.writes.append(bytes(data))
+
+    def writelines(self, list_of_data: Any) -> None:
+        self.writes += list_of_data
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         assert high is not None
@@ -45,6 +53,21 @@ def test_small_pieces_leave_together_and_large_ones_are_not_copied(transport: Tr
         assert transport.writes[1:] == [b"head", large]
         assert writer.written == 3 + 4 + 1_000_000
         assert transport.limits == [(HIGH_WATER, HIGH_WATER // 4)]
+
+    asyncio.run(main())
+
+
+def test_behind_something_large_nothing_is_written_before_it_is_gone(transport: Transport) -> None:
+    async def main() -> None:
+        writer = make(transport)
+        transport.waiting = 10
+        writer.write_pieces([b"head", b"x" * 1_000_000])
+        assert transport.limits[1:] == [(0, 0)]
+        writer.pause_writing()
+        writer.resume_writing()
+        assert transport.limits[2:] == [(HIGH_WATER, HIGH_WATER // 4)]
+        writer.write_pieces([b"small"])
+        assert len(transport.limits) == 3
 
     asyncio.run(main())
 
