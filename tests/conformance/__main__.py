@@ -20,7 +20,7 @@ from tests.conformance.serving import MODES, ROOT, Mode
 # Driver -> what runs it, and how many at once: raw requests mostly wait, attacks look at the time.
 DRIVERS: dict[str, tuple[Callable[[Mode, Path], list[Finding]], int]] = {
     "whole": (drivers.raw, 4),
-    "split": (drivers.raw_split, 4),
+    "split": (drivers.raw_split, 8),
     "validate": (drivers.validation, 4),
     "attacks": (drivers.attacks, 2),
     "slow": (drivers.slow, 4),

@@ -114,7 +114,7 @@ def raw(mode: Mode, folder: Path, *arguments: str) -> list[Finding]:
 
 def raw_split(mode: Mode, folder: Path) -> list[Finding]:
     """The same, octet by octet: for the longest that takes longer than the driver would wait."""
-    return raw(mode, folder, "--split", "1", "--timeout", "4", "--conns", "24")
+    return raw(mode, folder, "--split", "1", "--timeout", "8", "--conns", "24")
 
 
 def _numbered(findings: list[Finding]) -> list[Finding]:
