@@ -127,6 +127,8 @@ class Scanner:
         if len(content) > limit:
             if self._line:
                 raise ProtocolError(431, "field line too long (RFC 6585 section 5)")
+            if b" " not in content[:limit]:  # not the URI is too long, which 414 would say
+                raise ProtocolError(400, "method too long (RFC 9112 section 3)")
             raise ProtocolError(414, "request line too long (RFC 9112 section 3)")
         if content and self._line > self._limits.fields:
             raise too_many_fields()

@@ -146,7 +146,7 @@ def _head(lines: list[bytes], bounds: Bounds) -> Request:
     """request-line *( field-line CRLF ), each without its CRLF."""
     faults: set[int] = set()
     if len(lines[0]) > bounds.request_line:
-        faults.add(414)
+        faults.add(414 if b" " in lines[0][: bounds.request_line] else 400)
     if len(lines) - 1 > bounds.fields or any(len(line) > bounds.field_size for line in lines[1:]):
         faults.add(431)
     method, target, version, authority = _request_line(lines[0], faults)
