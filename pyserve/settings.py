@@ -249,7 +249,8 @@ class Settings:
         "--drain-idle",
         None,
         kinds.seconds(),
-        "How long a retiring worker keeps idle connections for one more request. Unset: as --keep-alive.",
+        "How long a retiring worker keeps idle connections for one more request; then clients have 2 s to close them. "
+        "Unset: as --keep-alive.",
     )
     disconnect_grace: float | None = setting(
         Group.TIMEOUTS,

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,18 @@ def test_what_does_not_finish_is_cut_off(serve: Serve, app: str, options: tuple[
         server.stop(1)
     assert server.logged("cut off")
     assert (server.directory / "access").read_text().splitlines() == ["GET / 200", "GET /gate -"], server.log()
+
+
+@BOTH
+def test_a_response_that_nobody_reads_holds_a_stop_up_like_an_idle_connection(serve: Serve, app: str) -> None:
+    """Once the kernel has it, nobody knows whether it was read. --drain-idle counts, and the time for the close."""
+    server = serve(app, "--drain-idle", "0.5", "--write-timeout", "60", "--keep-alive", "60")
+    with server.connect() as connection:
+        send(connection, "GET /block?size=9999 HTTP/1.1\nHost: a\n\n")
+        wait_for(lambda: connection.recv(1, socket.MSG_PEEK), "the response")
+        begun = time.monotonic()
+        server.stop(0)
+        assert 0.5 <= time.monotonic() - begun < 10
 
 
 @WAYS
