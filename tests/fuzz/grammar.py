@@ -102,7 +102,7 @@ class Writer:
     def chunks(self) -> bytes:
         random = self.random
         pieces = []
-        longest = self.chance(100)  # about as many extensions as one content may have
+        longest = self.chance(300)  # about as many extensions as one content may have
         for _ in range(random.choice([15, 16, 17]) if longest else random.choice([0, 1, 1, 2, 5])):
             size = random.choice([1, 2, 5, 10, 17, 90])
             digits = random.choice([b"%x", b"%X", b"00%x"]) % size

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from random import Random
 
 from tests.fuzz import answers, corpus, grammar
-from tests.fuzz.streams import ALL_LIMITS, check
+from tests.fuzz.streams import check, draw_limits
 
 Property = Callable[[Random], object]
 
@@ -28,7 +28,7 @@ def mutants(random: Random) -> None:
 
 
 def _read_alike(random: Random, octets: bytes) -> None:
-    limits = random.choice(ALL_LIMITS)
+    limits = draw_limits(random)
     eof = not random.randrange(3)
     check(octets, limits, [grammar.cut(random, octets)], eof)
 
@@ -45,7 +45,7 @@ def disorderly(random: Random) -> None:
 
 def _answer(random: Random, *, orderly: bool) -> None:
     octets = grammar.stream(random) if not random.randrange(4) else grammar.good_stream(random)
-    limits = random.choice(ALL_LIMITS)
+    limits = draw_limits(random)
     interface = random.choice(answers.INTERFACES)
     answers.converse(random, octets, grammar.cut(random, octets), limits, interface, orderly=orderly)
 

@@ -1,6 +1,7 @@
 """What holds for any octets on a connection: both parsers and all cuts lead to the verdict of the reference."""
 
 from collections.abc import Iterable
+from random import Random
 
 from pyserve.protocol.exchange import Exchange, Receiving
 from pyserve.protocol.limits import Limits
@@ -12,6 +13,15 @@ from tests.protocol.conversation import LIMITS, Conversation, Seen, Verdict, con
 SMALL = Limits(request_line=60, fields=5, field_size=50, body=100, drain=100)
 TINY_BODY = Limits(request_line=4094, fields=100, field_size=8190, body=5)
 ALL_LIMITS = (LIMITS, LIMITS, SMALL, TINY_BODY)
+
+
+def draw_limits(random: Random) -> Limits:
+    """Those that hold for most servers, or some that messages of the grammar come close to."""
+    if random.randrange(3):
+        return random.choice(ALL_LIMITS)
+    lines, sizes = random.randrange(14, 70), random.randrange(1, 60)
+    return Limits(lines, random.randrange(7), sizes, random.choice([0, 1, 5, 12, 100]), random.choice([0, 1, 5, 100]))
+
 
 # What might make a whole message of one that has not ended: every end of these, and with a few octets between.
 _GOOD_ENDS = (
