@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 APP    ?= examples.hello:app
 BIND   ?= 127.0.0.1:8000
+# Tests at a time: most wait rather than compute. All in one process, as a debugger needs it: make test JOBS=0
+JOBS   ?= 4
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -21,7 +23,7 @@ run: $(VENV)/.installed
 	@exec $(BIN)/pyserve --bind $(BIND) --access-logfile - $(ARGS) $(APP)
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
 conformance: $(VENV)/.installed-test

@@ -57,11 +57,17 @@ def pyserve(name: str, arguments: str) -> Server:
     return Server(name, "pyserve-http", "pyserve", "--bind 127.0.0.1:{port} " + arguments)
 
 
-def free_port() -> int:
-    """A port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+@contextlib.contextmanager
+def reserved_port(host: str = HOST) -> Iterator[int]:
+    """A port for one server, of its own until the block is left.
+
+    It is bound here, by a socket that does not listen: the kernel gives it to nobody who asks for any port, while the
+    server that asks for this one, with SO_REUSEADDR as all of them do, gets it.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((host, 0))
+        yield int(holder.getsockname()[1])
 
 
 def cores() -> tuple[int, int]:
@@ -76,23 +82,23 @@ def running(server: Server, output: IO[bytes], core: int | None = None) -> Itera
 
     Raises `RuntimeError`, with the end of what was printed, if it does not accept within `START_TIMEOUT`.
     """
-    port = free_port()
-    process = subprocess.Popen(
-        server.command(port),
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        start_new_session=True,
-        preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
-    )
-    try:
-        if not _accepts(process, port):
-            raise RuntimeError(f"{server.name} did not start:\n{_tail(output)}")
-        yield Running(process.pid, port)
-    finally:
-        _stop(process)
+    with reserved_port() as port:
+        process = subprocess.Popen(
+            server.command(port),
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
+        )
+        try:
+            if not _accepts(process, port):
+                raise RuntimeError(f"{server.name} did not start:\n{_tail(output)}")
+            yield Running(process.pid, port)
+        finally:
+            _stop(process)
 
 
 def _accepts(process: subprocess.Popen[bytes], port: int) -> bool:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from bench.servers import reserved_port
+
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 PATIENCE = 20.0  # seconds until it serves, or has ended
@@ -64,13 +66,6 @@ def environment(folder: Path) -> dict[str, str]:
     return inherited | {"PYTHONPATH": f"{ROOT}:{folder / 'apps'}", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nothing listens at."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 class ServerTrouble(Exception):
     """The server did not start, did not end as it should, or logged a traceback; the text has the end of its log."""
 
@@ -78,9 +73,13 @@ class ServerTrouble(Exception):
 @contextlib.contextmanager
 def running(command: str, app: str, folder: Path, log: IO[bytes]) -> Iterator[int]:
     """Start the server, give its port, stop it with SIGTERM. Raises `ServerTrouble`."""
-    port = free_port()
+    with reserved_port() as port:
+        yield from _running(command.format(host=HOST, port=port, app=app), port, folder, log)
+
+
+def _running(command: str, port: int, folder: Path, log: IO[bytes]) -> Iterator[int]:
     process = subprocess.Popen(
-        shlex.split(command.format(host=HOST, port=port, app=app)),
+        shlex.split(command),
         cwd=Path(log.name).parent,
         env=environment(folder),
         stdin=subprocess.DEVNULL,

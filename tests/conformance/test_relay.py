@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.servers import reserved_port
 from tests.conformance import relay
-from tests.conformance.serving import HOST, free_port
+from tests.conformance.serving import HOST
 
 PATIENCE = 10.0  # seconds
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -18,9 +19,9 @@ Talk = Callable[[Stream, Stream], Awaitable[None]]
 def joined(directory: Path, talk: Talk) -> None:
     """Run `talk` with a client's and a server's end of one connection through the relay."""
 
-    async def run() -> None:
+    async def run(port: int) -> None:
         accepted: asyncio.Queue[Stream] = asyncio.Queue()
-        path, port = str(directory / "s"), free_port()
+        path = str(directory / "s")
         server = await asyncio.start_unix_server(lambda *stream: accepted.put_nowait(stream), path)
         async with asyncio.timeout(PATIENCE), server, await relay.listen(port, path):
             client = await asyncio.open_connection(HOST, port)
@@ -31,7 +32,8 @@ def joined(directory: Path, talk: Talk) -> None:
             while len(asyncio.all_tasks()) > 1:  # the relay's own
                 await asyncio.sleep(0.01)
 
-    asyncio.run(run())
+    with reserved_port() as port:
+        asyncio.run(run(port))
 
 
 def test_a_half_closed_connection_stays_one(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from typing import TypeVar
 
 import httpx
 
+from bench.servers import reserved_port
+
 HOST = "127.0.0.1"
 APPS = Path(__file__).with_name("apps")
 PATIENCE = 20.0  # seconds until something expected is given up
@@ -40,13 +42,6 @@ def wait_for(wanted: Callable[[], Seen], what: str, patience: float = PATIENCE) 
         if time.monotonic() > end:
             raise AssertionError(f"not within {patience:g} s: {what}")
         time.sleep(0.01)
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nothing listens at."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def is_alive(pid: int) -> bool:
@@ -99,7 +94,8 @@ class Server:
         self.out = directory / "out"
         self.err = directory / "err"
         self.socket = directory / "socket"
-        self.port = free_port()
+        self._until_killed = contextlib.ExitStack()
+        self.port = self._until_killed.enter_context(reserved_port())
         self.code: int | None = None
         self._errors = errors
         binds = ["--bind", f"{HOST}:{self.port}", "--bind", f"unix:{self.socket}"]
@@ -226,6 +222,7 @@ class Server:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.process.wait()
+        self._until_killed.close()
 
 
 @contextlib.contextmanager

@@ -4,13 +4,14 @@ import os
 import re
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.integration.server import APPS, COMMAND, HOST, PATIENCE, Server, environment, free_port, is_alive
+from bench.servers import reserved_port
+from tests.integration.server import APPS, COMMAND, HOST, PATIENCE, Server, environment, is_alive
 
 Serve = Callable[..., Server]
 
@@ -24,9 +25,10 @@ def run(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProce
 
 
 @pytest.fixture
-def bind() -> tuple[str, str]:
-    """`--bind` with a free port."""
-    return "--bind", f"{HOST}:{free_port()}"
+def bind() -> Iterator[tuple[str, str]]:
+    """`--bind` with a port of the test's own."""
+    with reserved_port() as port:
+        yield "--bind", f"{HOST}:{port}"
 
 
 FAILURES = [
@@ -59,8 +61,9 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, subprocess.C
     """What becomes of each of them, six at a time: some wait before they give up."""
 
     def outcome(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-        bind = () if "--bind" in arguments else ("--bind", f"{HOST}:{free_port()}")
-        return run(*bind, *arguments, cwd=tmp_path_factory.getbasetemp())
+        with reserved_port() as port:
+            bind = () if "--bind" in arguments else ("--bind", f"{HOST}:{port}")
+            return run(*bind, *arguments, cwd=tmp_path_factory.getbasetemp())
 
     with ThreadPoolExecutor(6) as pool, socket.create_server((HOST, 0)) as taken:
         in_use = pool.submit(outcome, ["--bind", f"{HOST}:{taken.getsockname()[1]}", "plain_wsgi"])
@@ -147,7 +150,7 @@ def test_blank_variables_are_unset_ones(serve: Serve) -> None:
 
 def test_port(tmp_path: Path) -> None:
     """PORT is for containers, and means all interfaces; a host of one's own keeps it to that one."""
-    port = str(free_port())
+    port = "8765"
     assert f"0.0.0.0:{port}" in run("--print-config", "plain_wsgi", cwd=tmp_path, PORT=port).stdout
     assert f"127.0.0.1:{port}" in run("--print-config", "--host", HOST, "plain_wsgi", cwd=tmp_path, PORT=port).stdout
 
@@ -256,8 +259,8 @@ def test_an_inherited_descriptor(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/proc/net/if_inet6"), reason="no IPv6 here")
 def test_ipv6(serve: Serve) -> None:
-    port = free_port()
-    serve("plain_wsgi", "--bind", f"[::1]:{port}")
-    with socket.create_connection(("::1", port), timeout=PATIENCE) as connection:
-        connection.sendall(b"GET / HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n")
-        assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+    with reserved_port("::1") as port:
+        serve("plain_wsgi", "--bind", f"[::1]:{port}")
+        with socket.create_connection(("::1", port), timeout=PATIENCE) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 200 ")

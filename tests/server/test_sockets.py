@@ -7,6 +7,7 @@ import stat
 
 import pytest
 
+from bench.servers import reserved_port
 from pyserve.server import sockets
 from pyserve.server.sockets import BIND_ATTEMPTS, BindError, Listeners, open_listeners
 
@@ -90,15 +91,10 @@ def test_accepted_sockets_inherit_the_options(open_at):
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 131072
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
-
-
 @needs_ipv6
 def test_all_ipv4_and_all_ipv6_at_one_port(open_at):
-    port = free_port()
-    four, six = open_at(f"0.0.0.0:{port}", f"[::]:{port}").of_seat(0)
+    with reserved_port() as port:
+        four, six = open_at(f"0.0.0.0:{port}", f"[::]:{port}").of_seat(0)
     connect(four)
     assert six.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
 
@@ -143,12 +139,12 @@ def test_what_cannot_be_had_is_named_with_the_reason(open_at, log, bind, reason)
 
 
 def test_a_failure_leaves_nothing_behind(open_at, tmp_path):
-    port = free_port()
     path = tmp_path / "s.sock"
-    with pytest.raises(BindError):
-        open_at(f"127.0.0.1:{port}", f"unix:{path}", "fd://987")
-    assert not path.exists()
-    open_at(f"127.0.0.1:{port}")
+    with reserved_port() as port:
+        with pytest.raises(BindError):
+            open_at(f"127.0.0.1:{port}", f"unix:{path}", "fd://987")
+        assert not path.exists()
+        open_at(f"127.0.0.1:{port}")
 
 
 # Unix sockets

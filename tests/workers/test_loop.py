@@ -297,6 +297,7 @@ from pyserve.workers.worker import WorkerContext, run
 async def application(scope, receive, send):
     import asyncio
     if scope["path"] == "/waits":
+        os.write(ready, b"W")
         await asyncio.sleep(60)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
@@ -336,7 +337,7 @@ def test_signals(loop: str, numbers: list[signal.Signals], path: str, code: int)
                 if path == "/":
                     assert client.recv(65536).endswith(b"ok")
                 else:
-                    time.sleep(0.05)  # whether the request has begun is not to be seen; either way it is cut off
+                    assert os.read(ready, 1) == b"W"
                 for number in numbers:
                     process.send_signal(number)
                 if path == "/":
