@@ -17,7 +17,7 @@ from tests.protocol.conversation import LIMITS, converse, read_responses
 _SEEDS = (0, 75)
 SERVERS = [
     (app, ("--worker-class", worker, "--http", parser, "--access-logfile", "/dev/null"))
-    for app, worker in (("seen:wsgi", "sync"), ("seen:asgi", "async"))
+    for app, worker in (("seen:wsgi", "sync"), ("seen:wsgi", "async"), ("seen:asgi", "async"))
     for parser in PARSERS
 ]
 
