@@ -261,8 +261,9 @@ class Settings:
         only="async",
     )
 
+    # gunicorn has 4094; RFC 9112 section 3 recommends to take at least 8000.
     limit_request_line: int = setting(
-        Group.LIMITS, "--limit-request-line", 4094, kinds.size(), "The longest request line; 0: no limit."
+        Group.LIMITS, "--limit-request-line", 8190, kinds.size(), "The longest request line; 0: no limit."
     )
     limit_request_fields: int = setting(
         Group.LIMITS,

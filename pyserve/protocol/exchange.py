@@ -215,6 +215,11 @@ class Exchange:
         self.reason = reason
         self.has_content = self.method != "HEAD" and status not in _WITHOUT_CONTENT
 
+    def announce(self, size: int) -> None:
+        """Declare `size` octets of content unless the application has: all of it is at hand, in pieces."""
+        if self.status and self.declared is None and (self.has_content or self.method == "HEAD"):
+            self.declared = size
+
     def send_body(self, data: Data, more: bool) -> None:
         """Send octets of content; `more` says that others follow.
 

@@ -19,6 +19,7 @@ Application = Callable[..., Iterable[bytes]]
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 _KNOWN_AT_MOST = 1024
+_LARGE = 16384  # octets of a block
 _RECEIVED = Receiving.DONE
 
 
@@ -244,8 +245,7 @@ class _Call:
         """Send what the application returned: whole where it is at hand, else block by block without delay."""
         exchange = self._exchange
         if isinstance(result, list | tuple):
-            data = result[0] if len(result) == 1 else b"".join(map(_octets, result))
-            exchange.send_body(data if isinstance(data, bytes) else _octets(data), False)
+            self._send_whole([_octets(block) for block in result])
             return
         if isinstance(result, FileWrapper):
             span = self._driver.span(result.filelike)
@@ -259,6 +259,19 @@ class _Call:
                 if exchange.complaint or not exchange.has_content:
                     break
         exchange.send_body(b"", False)
+
+    def _send_whole(self, blocks: list[bytes]) -> None:
+        """Send content that is all at hand; large blocks as they are: a copy would cost more than it saves."""
+        exchange = self._exchange
+        size = sum(map(len, blocks))
+        if len(blocks) > 1 and size >= _LARGE * len(blocks):
+            exchange.announce(size)
+            for block in blocks:
+                if block:
+                    exchange.send_body(block, True)
+            exchange.send_body(b"", False)
+        else:
+            exchange.send_body(b"".join(blocks), False)
 
 
 # `wsgi.input` of all requests without content: it has no state that one could leave to the next.

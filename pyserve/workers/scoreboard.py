@@ -40,7 +40,7 @@ _TEXT_LENGTH: Final = 10
 _WORKER_WORDS: Final = 16
 
 TEXT_OCTETS: Final = 1024
-"""Room for the published text; a longer one is cut. A request line may be 4094 octets: its beginning tells
+"""Room for the published text; a longer one is cut. A request line may be 8190 octets: its beginning tells
 enough."""
 _TEXT_WORDS: Final = TEXT_OCTETS // WORD
 

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from pyserve.protocol.errors import ApplicationError
+from pyserve.protocol.wsgi import serve
 from tests.protocol.wsgi_peer import (
+    GET,
     HEAD,
     Peer,
     Start,
     hello,
+    make,
 )
 
 # start_response
@@ -37,6 +40,31 @@ def test_what_is_all_at_hand_gets_a_length(result: Any) -> None:
     response = Peer().serve(application)
     assert response.content == b"".join(result)
     assert response[b"content-length"] == b"%d" % len(b"".join(result))
+
+
+@pytest.mark.parametrize("octets", [GET, HEAD])
+@pytest.mark.parametrize("fields", [[], [("Content-Length", str(3 * (1 << 20)))]])
+def test_large_blocks_that_are_all_at_hand_are_not_copied(octets: bytes, fields: list[tuple[str, str]]) -> None:
+    blocks = [letter * (1 << 20) for letter in (b"a", b"b", b"c")]
+    peer = Peer(octets)
+
+    def application(environ: Any, start_response: Start) -> Any:
+        start_response("200 OK", fields)
+        return [blocks[0], b"", *blocks[1:]]
+
+    serve(application, make(peer.exchange), peer.exchange, peer)
+    sent = [data for data in peer.wire.out if len(data) > 1000]
+    assert [id(data) for data in sent] == ([id(block) for block in blocks] if octets == GET else [])
+    peer.flush()
+    assert peer.response[b"content-length"] == b"%d" % (3 << 20)
+    assert peer.response.content == (b"".join(blocks) if octets == GET else b"")
+    assert not peer.wire.closing
+
+
+def test_large_blocks_before_a_head_are_an_error() -> None:
+    peer = Peer()
+    with pytest.raises(ApplicationError, match="before the response's head"):
+        peer.serve(lambda environ, start_response: [b"a" * (1 << 20)] * 2)
 
 
 def test_blocks_are_sent_without_delay() -> None:
