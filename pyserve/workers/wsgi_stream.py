@@ -285,7 +285,8 @@ class WsgiStream(Stream):
             self._wake()
         if self._peer_done and self._owner is _LOOP:
             super().eof_received()
-        if self._owner is _LOOP:
+        # With more requests here, the next one is due and decides.
+        if self._owner is _LOOP and (self.exchange is not None or not self.wire.pending):
             self._regulate()
 
     # What the stream tells
@@ -314,7 +315,9 @@ class WsgiStream(Stream):
         call.wake()
 
     def _regulate(self) -> None:
-        if self._asked >= 0 or (self.exchange is not None and self._call is None):
+        exchange = self.exchange
+        is_gathered = exchange is not None and self._call is None and exchange.receiving is Receiving.BODY
+        if self._asked >= 0 or is_gathered:
             self.resume_reading()  # somebody waits for more than is here, however much that is
         else:
             super()._regulate()
