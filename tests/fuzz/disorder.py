@@ -52,8 +52,12 @@ class DisorderlyAsgi(AsgiDriver):
     async def _application(self, answered: Answered, call: Call) -> None:
         for _ in range(self.random.randrange(_MOST)):
             try:
-                if self._pieces and not self.random.randrange(4):
-                    await call.receive()
+                if self._pieces and not self.random.randrange(3):
+                    message = await call.receive()
+                    if message["type"] == "http.request":
+                        assert not answered.ended
+                        answered.taken += message["body"]
+                        answered.ended = not message["more_body"]
                 else:
                     await call.send(self._message(answered.plan))
             except _KINDS:
