@@ -118,8 +118,9 @@ class Settings:
         "--threads",
         1,
         kinds.whole(1, 1024),
-        "How many WSGI requests a worker runs at once; 1 with --worker-class async: four more than there are "
-        "processors, 32 at most.",
+        "How many WSGI requests a worker runs at once. While a client makes one of them wait in the middle of a "
+        "stream, another is served in its place, in another thread. 1 with --worker-class async: four more than "
+        "there are processors, 32 at most.",
     )
     worker_connections: int | None = setting(
         Group.WORKERS,

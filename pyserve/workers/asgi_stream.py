@@ -52,9 +52,9 @@ class AsgiStream(Stream):
         call = Call(exchange, self)
         try:
             await registry.application(self._template.make(exchange), call.receive, call.send)
-        except GeneratorExit:
-            raise  # the loop has gone, and this coroutine goes after it
         except BaseException as error:
+            if isinstance(error, GeneratorExit) and not registry.loop.is_running():
+                raise  # the loop has gone, and this coroutine goes after it
             # Whatever the application lets through, it ends its own request and nothing else.
             self._failed(exchange, error)
         else:

@@ -11,8 +11,9 @@ are. When the wait is over the thread goes on at once, and afterwards the relief
 
 A worker with one thread promises its application that nothing else runs at the same time (`wsgi.multithread`). So
 there, and only while reliefs are about, whoever does anything holds the baton: other requests come in between two
-blocks of a stalled response, but never at the same time. An application may hold a lock of its own over a `yield`;
-whoever waits for that lock would keep the baton for ever, which is why nobody waits for longer than `_BATON`.
+blocks of a stalled response, but not at the same time. An application may hold a lock of its own over a `yield`;
+whoever waits for that lock would keep the baton for ever, which is why nobody waits for longer than `_BATON`: past that
+the promise is broken.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ class Relay:
 
     def step_back(self, hand: Hand) -> None:
         """The wait is over."""
+        hand.since = monotonic()  # else what it has waited would count as silence while it waits for the baton
         with self._lock:
             self._active += 1
             hand.aside = False

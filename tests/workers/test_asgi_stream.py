@@ -384,6 +384,7 @@ FAILURES: dict[str, type[BaseException]] = {
     "cancelled": asyncio.CancelledError,
     "exit": SystemExit,
     "interrupt": KeyboardInterrupt,
+    "generator": GeneratorExit,
 }
 
 

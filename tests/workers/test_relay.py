@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -175,6 +176,37 @@ def test_a_lock_that_is_held_over_a_yield(monkeypatch: pytest.MonkeyPatch) -> No
         client = stalled(served)
         other = served.connect()
         other.send(request())
+        while b"0\r\n\r\n" not in client.socket.recv(65536):
+            pass
+        assert other.response()[0].startswith(b"HTTP/1.1 200 ")
+
+
+def test_waiting_for_the_baton_is_not_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a thread has waited for its client does not count against it while it waits for another one to be done."""
+    monkeypatch.setattr(relay, "_BATON", 4 * PATIENCE)
+    entered, gate = threading.Event(), threading.Event()
+
+    def application(environ: dict[str, Any], start: Start) -> Any:
+        start("200 OK", [])
+        if environ["PATH_INFO"] == "/stream":
+            return (BLOCK for _ in range(200))
+        entered.set()
+        gate.wait(PATIENCE)
+        return [b"hello"]
+
+    with serving(application) as served:
+        client = stalled(served)
+        (main,) = (hand for hand in served.worker.deck.relay.hands if not hand.relieves)
+        eventually(lambda: main.aside)
+        other = served.connect()
+        other.send(request())
+        assert entered.wait(PATIENCE)
+        resumed = time.monotonic_ns()
+        while main.aside:
+            client.socket.recv(65536)
+        time.sleep(1.5)  # some heartbeats
+        assert served.slot.heartbeat >= resumed
+        gate.set()
         while b"0\r\n\r\n" not in client.socket.recv(65536):
             pass
         assert other.response()[0].startswith(b"HTTP/1.1 200 ")
