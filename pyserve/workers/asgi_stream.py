@@ -12,6 +12,7 @@ from typing import Any
 
 from pyserve.protocol.asgi import Call, ScopeTemplate
 from pyserve.protocol.exchange import Data, Exchange, Sending
+from pyserve.workers.parting import peer_has_closed
 from pyserve.workers.spans import open_span
 from pyserve.workers.stream import Stream
 
@@ -66,6 +67,13 @@ class AsgiStream(Stream):
         registry = self.registry
         if registry.grace is not None and exchange in registry.tasks:
             registry.loop.call_later(registry.grace, self._give_up, exchange)
+
+    def look_for_the_end(self) -> None:
+        exchange = self.exchange
+        if exchange is not None and not exchange.peer_done and peer_has_closed(self.transport):
+            exchange.peer_done = True
+            self._wake()
+            self.left(exchange)
 
     def _give_up(self, exchange: Exchange) -> None:
         """The grace after a disconnect is over; work after a complete response is not meant by it."""

@@ -5,6 +5,7 @@ peer would be told nothing.
 """
 
 import asyncio
+import select
 import socket
 import struct
 
@@ -22,6 +23,13 @@ def half_close(transport: asyncio.Transport) -> None:
         transport.write_eof()
     else:
         _shut_down(transport, socket.SHUT_WR)
+
+
+def peer_has_closed(transport: asyncio.Transport) -> bool:
+    """Whether the peer has sent FIN or a reset, also behind octets that have not been read."""
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def _shut_down(transport: asyncio.Transport, how: int) -> None:

@@ -141,6 +141,8 @@ class Registry:
             if overstays(stream, deadlines, now):
                 stream.transport.abort()
                 continue
+            if not stream.reading:
+                stream.look_for_the_end()
             kind = missed(stream, deadlines, now)
             if kind is None:
                 continue

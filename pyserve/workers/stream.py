@@ -79,6 +79,9 @@ class Stream(Writer):
     def left(self, exchange: Exchange) -> None:
         """The peer will send no more, or has gone, before the response to `exchange` was complete."""
 
+    def look_for_the_end(self) -> None:
+        """Called from time to time, as nothing tells of a peer that leaves while reading is paused."""
+
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

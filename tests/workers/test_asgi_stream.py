@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -252,6 +253,32 @@ def test_receive_tells_of_a_client_that_leaves(loop: str, leave: str) -> None:
         assert served.stop() == 0
         assert messages[1:] == [{"type": "http.disconnect"}] * 2
         assert "Traceback" not in served.log
+
+
+@pytest.mark.parametrize("leave", ["fin", "reset"])
+def test_receive_tells_of_a_client_that_leaves_more_behind_than_is_read(loop: str, leave: str) -> None:
+    """Requests sent ahead must not hide that nobody waits: the application and its connection would stay for ever."""
+    messages: list[Any] = []
+    waits = threading.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/":
+            messages.append(await receive())
+            waits.set()
+            messages.append(await receive())
+
+    with serving(application, loop=loop, lifespan="off") as served:
+        client = served.connect()
+        ahead = b"POST /next HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n"
+        client.send(request() + ahead + bytes(100_000))
+        assert waits.wait(10)
+        time.sleep(0.2)  # until reading is paused
+        getattr(client, leave)()
+        eventually(lambda: len(messages) == 2)
+        assert messages[1] == {"type": "http.disconnect"}
+        client.socket.close()
+        eventually(lambda: served.slot.connections == 0)
+        assert served.stop() == 0
 
 
 def test_fin_is_not_death(loop: str) -> None:
