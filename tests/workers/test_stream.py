@@ -57,7 +57,7 @@ def test_a_request_octet_by_octet(loop: str, http: str) -> None:
     [
         (b"GET /\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\n\r\n", b"400"),
-        (b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\n\r\n", b"414"),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", b"414"),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000001\r\n\r\n", b"413"),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", b"400"),
     ],
