@@ -33,12 +33,10 @@ bench: $(VENV)/.installed-bench
 
 check: $(VENV)/.installed-test $(VENV)/.installed-lint
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/mypy --strict -p pyserve
-	$(BIN)/python -m pytest -q tests/test_layers.py
+	$(BIN)/mypy --strict -p pyserve && $(BIN)/python -m pytest -q tests/test_layers.py
 
 build: $(BIN)/python
-	$(BIN)/pip install --quiet build
-	$(BIN)/python -m build
+	$(BIN)/pip install --quiet build && $(BIN)/python -m build
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
