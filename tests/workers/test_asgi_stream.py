@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import socket
 import threading
 import time
 from typing import Any
@@ -379,7 +380,9 @@ def test_ten_thousand_pipelined_requests(loop: str) -> None:
 
 def test_a_client_that_pipelines_without_end_takes_turns(loop: str) -> None:
     with serving(hello, loop=loop, lifespan="off") as served:
+        served.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         greedy = served.connect()
+        greedy.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)  # all that waits is answered in the end
         stop = threading.Event()
 
         def pipeline() -> None:

@@ -153,7 +153,7 @@ def test_pipelined_requests_for_files_come_in_order(loop: str, file: Path, descr
 
 def test_the_next_request_waits_until_the_file_has_gone(loop: str, file: Path, descriptors: None) -> None:
     begun = threading.Semaphore(0)
-    size = 100_000_000  # more than the kernel's buffers take
+    size = 60_000_000  # more than the kernel's buffers take
     os.truncate(file, size)
     with serving(sender(file, size, begun.release), loop=loop, lifespan="off") as served:
         client = served.connect()

@@ -391,7 +391,7 @@ def test_a_client_that_takes_nothing(loop: str) -> None:
 
 
 def test_a_complete_response_that_nobody_takes(loop: str, clock: Clock) -> None:
-    size = 60_000_000  # more than the kernel's buffers take
+    size = 80_000_000  # more than the kernel's buffers take
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
