@@ -292,6 +292,8 @@ class Http1Wire:
 
     def _refuse(self, error: ProtocolError, head: bytes = b"") -> None:
         """Answer the peer's error; the connection is not used again. head: where it is not in the buffer any more."""
+        # Its traceback holds the frames that hold what has come: a cycle, and memory until a collection finds it.
+        error.__traceback__ = error.__context__ = None
         self.error = error
         if self.exchange is not None:
             self.fail(self.exchange, error)
@@ -299,6 +301,9 @@ class Http1Wire:
             self.persistence = _CLOSE
             begins = head or self.ahead[self._position : self._position + 5]
             self.out.append(self.config.refusal(error, with_content=not begins.startswith(b"HEAD ")))
+        # What else has come is read by nobody, and would be held for as long as the connection lingers.
+        self.ahead = _EMPTY
+        self._position = 0
 
     # Outwards: what an exchange asks of its wire
 

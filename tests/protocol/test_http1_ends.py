@@ -302,3 +302,13 @@ def test_losing_a_connection_twice_or_before_it_has_begun_is_nothing() -> None:
     wire.lose()
     assert wire.closing
     assert wire.proceed() is None
+
+
+def test_a_refused_connection_holds_nothing_of_what_has_come() -> None:
+    """It lingers; neither its wire nor the traceback of its error may keep megabytes for as long."""
+    wire = open_wire()
+    wire.receive(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 100_000)
+    assert wire.error is not None
+    assert wire.error.status == 431
+    assert wire.error.__traceback__ is None
+    assert not wire.pending
