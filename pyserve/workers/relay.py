@@ -11,9 +11,9 @@ are. When the wait is over the thread goes on at once, and afterwards the relief
 
 A worker with one thread promises its application that nothing else runs at the same time (`wsgi.multithread`). So
 there, and only while reliefs are about, whoever does anything holds the baton: other requests come in between two
-blocks of a stalled response, but not at the same time. An application may hold a lock of its own over a `yield`;
-whoever waits for that lock would keep the baton for ever, which is why nobody waits for longer than `_BATON`: past that
-the promise is broken.
+blocks of a stalled response, but never at the same time, however long one of them takes. Where an application holds a
+lock over a `yield` and waits for it in another request, neither goes on, and the master replaces the worker after
+`timeout`: as it would have been without a relief, whose stalled client had the only thread.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _MOST = 1024  # reliefs: past these, threads that wait stay in their places (`patience`)
 _KEPT = 4  # that rest
-_BATON = 5.0  # seconds
 _WORDS = 16
 
 
@@ -93,7 +92,8 @@ class Relay:
     def enter(self, hand: Hand) -> None:
         """The thread is about to do something."""
         if self._baton is not None and not hand.holds:
-            hand.holds = self._baton.acquire(timeout=_BATON)
+            self._baton.acquire()
+            hand.holds = True
 
     def stays(self, hand: Hand, may_rest: bool) -> bool:
         """The thread has done it: whether it is to go on serving. May wait for long, as a relief does that rests."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from pyserve.workers import relay
 from tests.workers.hands import Manned, serving
 from tests.workers.serving import PATIENCE, Client, eventually, request
 
@@ -154,36 +153,48 @@ def test_without_stalled_streams_one_thread_serves() -> None:
         assert streams.threads == {"sync worker"}
 
 
-def test_a_lock_that_is_held_over_a_yield(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits for it does not keep the stream from going on for ever."""
-    monkeypatch.setattr(relay, "_BATON", 0.2)
-    lock = threading.Lock()
+def test_one_thread_never_runs_two_requests_at_the_same_time() -> None:
+    """A stream whose client reads on does not go on before the request is done that came in between."""
+    entered, gate = threading.Event(), threading.Event()
+    made = 0
 
     def application(environ: dict[str, Any], start: Start) -> Any:
         start("200 OK", [])
-        return blocks() if environ["PATH_INFO"] == "/stream" else answer()
+        if environ["PATH_INFO"] == "/stream":
+            return blocks()
+        entered.set()
+        gate.wait(PATIENCE)
+        return [b"hello"]
 
     def blocks() -> Iterator[bytes]:
-        with lock:
-            for _ in range(200):
-                yield BLOCK
-
-    def answer() -> list[bytes]:
-        with lock:
-            return [b"hello"]
+        nonlocal made
+        for _ in range(200):
+            made += 1
+            yield BLOCK
 
     with serving(application) as served:
         client = stalled(served)
+        (main,) = (hand for hand in served.worker.deck.relay.hands if not hand.relieves)
+        eventually(lambda: main.aside)
         other = served.connect()
         other.send(request())
+        assert entered.wait(PATIENCE)
+        before = made
+        client.socket.settimeout(0.5)
+        with suppress(TimeoutError):
+            while client.socket.recv(65536):
+                pass
+        assert (main.aside, made) == (False, before)  # its thread is awake, but does not call the application
+        gate.set()
+        client.socket.settimeout(PATIENCE)
         while b"0\r\n\r\n" not in client.socket.recv(65536):
             pass
+        assert made == 200
         assert other.response()[0].startswith(b"HTTP/1.1 200 ")
 
 
-def test_waiting_for_the_baton_is_not_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_the_baton_is_not_silence() -> None:
     """What a thread has waited for its client does not count against it while it waits for another one to be done."""
-    monkeypatch.setattr(relay, "_BATON", 4 * PATIENCE)
     entered, gate = threading.Event(), threading.Event()
 
     def application(environ: dict[str, Any], start: Start) -> Any:
