@@ -4,6 +4,10 @@ import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
+from time import monotonic
+from typing import Any
+
+from pyserve.workers.patience import STALLED
 
 Job = Callable[[], None]
 
@@ -20,7 +24,8 @@ class Pool:
     """`size` threads that run jobs in the order they come. A thread is started when a job finds none that is free.
 
     A job that waits for its client says so (`step_aside`), and for as long does not count: up to `MOST_ASIDE` slow
-    clients do not hold the threads of the others. Of the threads that this takes, few are kept afterwards.
+    clients do not hold the threads of the others. Of the threads that this takes, few are kept afterwards. Past that
+    bound somebody has to give way (`stalled`).
     """
 
     def __init__(self, size: int) -> None:
@@ -28,7 +33,7 @@ class Pool:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
-        self._aside = 0
+        self._aside: dict[Any, float] = {}  # who waits for a client -> since when
         self._running = 0  # jobs submitted and not finished; only the submitting thread adds
         self._stopped = False
 
@@ -44,17 +49,25 @@ class Pool:
         """A job has ended; called from the thread that submits."""
         self._running -= 1
 
-    def step_aside(self) -> None:
-        """The calling job waits for its client."""
+    def step_aside(self, who: Any) -> None:
+        """The calling job waits for its client. who: what `stalled` is to return for it."""
         with self._lock:
-            self._aside += 1
+            self._aside[who] = monotonic()
             if self._running > self._threads:
                 self._start()
 
-    def step_back(self) -> None:
+    def step_back(self, who: Any) -> None:
         """The wait is over."""
         with self._lock:
-            self._aside -= 1
+            del self._aside[who]
+
+    def stalled(self) -> Any:
+        """Who has waited for longest, if for `STALLED` seconds, and a job waits because of them all; else None."""
+        with self._lock:
+            if self._running <= self._threads or len(self._aside) < MOST_ASIDE:
+                return None
+            who, since = next(iter(self._aside.items()))
+            return who if monotonic() - since >= STALLED else None
 
     def stop(self) -> None:
         """Let the threads end once they have done what was submitted."""
@@ -64,7 +77,7 @@ class Pool:
                 self._jobs.put(None)
 
     def _start(self) -> None:
-        if self._threads < self.size + min(self._aside, MOST_ASIDE) and not self._stopped:
+        if self._threads < self.size + min(len(self._aside), MOST_ASIDE) and not self._stopped:
             # Daemons: a request that does not end must not keep the process from ending.
             thread = threading.Thread(target=self._run, name=f"wsgi-{self._threads}", daemon=True)
             try:
@@ -88,6 +101,6 @@ class Pool:
         if self._threads <= self.size + _KEPT:
             return False
         with self._lock:
-            surplus = self._threads > self.size + _KEPT + self._aside and not self._stopped
+            surplus = self._threads > self.size + _KEPT + len(self._aside) and not self._stopped
             self._threads -= surplus
         return surplus

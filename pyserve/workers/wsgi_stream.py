@@ -116,11 +116,15 @@ class Call:
     def _wait(self) -> None:
         """Wait for the peer: another thread may do other work meanwhile."""
         pool = self._stream.pool
-        pool.step_aside()
+        pool.step_aside(self)
         try:
             self._turn.wait()
         finally:
-            pool.step_back()
+            pool.step_back(self)
+
+    def cut_off(self) -> None:
+        """Its client has stalled while others wait for a thread; called by the loop."""
+        self._stream.reset()
 
     def _check(self) -> None:
         if self.exchange.gone:
@@ -233,6 +237,9 @@ class WsgiStream(Stream):
         self._owner = _THREAD
         registry.tasks[exchange] = call.running
         self._hall.pool.submit(call.run)
+        stalled = self._hall.pool.stalled()
+        if stalled is not None:
+            stalled.cut_off()
 
     # What the thread tells, in the loop
 

@@ -150,6 +150,7 @@ def test_a_failing_application_is_logged_once(serve: Serve, app: str, options: t
 def test_the_class_of_the_workers_is_said_once(serve: Serve, app: str, options: tuple[str, ...]) -> None:
     """In the very words of gunicorn, which people search for."""
     server = serve(app, "--workers", "2", *options)
+    server.says("Using worker")
     server.stop()
     kind = "async" if "asgi" in app or "async" in options else "sync"
     assert [found[1] for found in server.logged(r"Using worker: (.*)$")] == [kind]

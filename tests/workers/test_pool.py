@@ -1,6 +1,7 @@
 """The threads of WSGI requests under the async worker."""
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -65,9 +66,10 @@ def test_who_waits_for_a_client_does_not_count() -> None:
     done = threading.Semaphore(0)
 
     def waits() -> None:
-        pool.step_aside()
+        who = object()
+        pool.step_aside(who)
         hold.wait(PATIENCE)
-        pool.step_back()
+        pool.step_back(who)
         done.release()
 
     for _ in range(20):
@@ -93,10 +95,11 @@ def test_no_more_threads_than_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = threading.Semaphore(0)
 
     def waits() -> None:
-        pool.step_aside()
+        who = object()
+        pool.step_aside(who)
         waiting.release()
         hold.wait(PATIENCE)
-        pool.step_back()
+        pool.step_back(who)
 
     for _ in range(5):
         pool.submit(waits)
@@ -106,4 +109,31 @@ def test_no_more_threads_than_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     hold.set()
     for _ in range(2):
         assert waiting.acquire(timeout=PATIENCE)
+    pool.stop()
+
+
+def test_who_has_stalled_for_longest_gives_way_where_all_threads_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyserve.workers.pool.MOST_ASIDE", 2)
+    monkeypatch.setattr("pyserve.workers.pool.STALLED", 0.0)
+    pool = Pool(1)
+    hold = threading.Event()
+    waiting = threading.Semaphore(0)
+
+    def waits(who: str) -> None:
+        pool.step_aside(who)
+        waiting.release()
+        hold.wait(PATIENCE)
+        pool.step_back(who)
+
+    for who in ("first", "second", "third"):
+        assert pool.stalled() is None
+        pool.submit(partial(waits, who))
+        assert waiting.acquire(timeout=PATIENCE)
+    assert pool.stalled() is None  # nobody else is there
+    pool.submit(waiting.release)
+    assert pool.stalled() == "first"
+    monkeypatch.setattr("pyserve.workers.pool.STALLED", 1000.0)
+    assert pool.stalled() is None
+    hold.set()
+    assert waiting.acquire(timeout=PATIENCE)
     pool.stop()

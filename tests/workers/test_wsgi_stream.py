@@ -461,3 +461,36 @@ def test_a_thread_that_is_cut_off_closes_its_response(loop: str) -> None:
         assert served.stop() == 1
         assert response.closed == 1
         assert "did not end" not in served.log
+
+
+def test_streams_that_stall_give_way_where_they_have_all_threads(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyserve.workers.pool.MOST_ASIDE", 1)
+    monkeypatch.setattr("pyserve.workers.pool.STALLED", 0.0)
+    ended = 0
+
+    def application(environ: Any, start_response: Any) -> Any:
+        if environ["PATH_INFO"] != "/stream":
+            return hello(environ, start_response)
+        start_response("200 OK", [])
+        return blocks()
+
+    def blocks() -> Iterator[bytes]:
+        nonlocal ended
+        try:
+            while True:
+                yield b"x" * 65536
+        finally:
+            ended += 1
+
+    with serving(application, "wsgi", loop=loop, threads=2) as served:
+        stalled = [served.connect() for _ in range(3)]
+        for client in stalled:
+            client.send(request("/stream"))
+            client.until(b"\r\n\r\n")
+        pool = next(iter(served.worker._registry.streams)).pool
+        eventually(lambda: len(pool._aside) == 3)
+        client = served.connect()
+        client.send(request())
+        assert client.response()[1] == b"ok"
+        eventually(lambda: ended == 1)  # one was enough
+        eventually(lambda: len(pool._aside) == 2)
