@@ -13,7 +13,7 @@ import os
 import select
 import threading
 from contextlib import suppress
-from time import monotonic, monotonic_ns, time
+from time import monotonic, monotonic_ns, sleep, time
 from typing import TYPE_CHECKING
 
 from pyserve.workers.crew import Phase
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _FLUSH = 0.1  # seconds that a line of the access log may wait
 _SLOW = 1.0  # seconds after which a request in progress is worth telling
+_AT_ONCE = 200  # connections that are looked at in one go
+_BETWEEN = 0.001  # seconds from one part to the next
 _HURRY = 0.05  # seconds between two looks while the worker ends
 _LEAVE = 1.0  # seconds that the main thread has to return from its last request
 
@@ -157,7 +159,9 @@ class Lookout(Owner):
         """End what has missed its deadline."""
         deck = self._deck
         table = deck.table
-        for connection in tuple(table.parked.values()):
+        for number, connection in enumerate(tuple(table.parked.values()), 1):
+            if number % _AT_ONCE == 0:
+                sleep(_BETWEEN)  # those who serve need the interpreter
             if self._is_late(connection, now) and (claimed := table.claim(connection.fd)) is not None:
                 if self._is_late(claimed, now):
                     claimed.expire(self, now)

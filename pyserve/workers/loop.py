@@ -289,8 +289,11 @@ class AsyncWorker:
 
     def _scan(self) -> None:
         registry = self._registry
-        registry.check(monotonic())
-        self.loop.call_later(registry.deadlines.step, self._scan)
+        pause = registry.deadlines.step
+        try:
+            pause = registry.check(monotonic())
+        finally:
+            self.loop.call_later(pause, self._scan)
 
     async def _change(self, until: float | None = None) -> None:
         """Wait until something has ended or the phase has changed, at most until a time of the monotonic clock."""

@@ -132,3 +132,45 @@ def test_the_oldest_idle_connection_goes_first() -> None:
             assert client.rest() == b""
         served.call(lambda: made.append(registry.make_room()))  # the last one has not asked for anything yet
         eventually(lambda: made == [True, True, True, False])
+
+
+def test_many_connections_are_judged_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyserve.workers.registry._AT_ONCE", 2)
+    judged: list[Any] = []
+    sizes: list[int] = []
+    check = Registry.check
+
+    def counting(registry: Registry, now: float) -> float:
+        before = len(judged)
+        pause = check(registry, now)
+        sizes.append(len(judged) - before)
+        return pause
+
+    monkeypatch.setattr(Registry, "_judge", lambda registry, stream, now: judged.append(stream))
+    monkeypatch.setattr(Registry, "check", counting)
+    with serving(hello, lifespan="off", header_timeout=0.2) as served:
+        clients = [served.connect() for _ in range(5)]
+        eventually(lambda: served.slot.connections == 5)
+        begun = len(judged)
+        clients[0].socket.close()  # it is not judged any more
+        eventually(lambda: served.slot.connections == 4)
+        eventually(lambda: len(judged) >= begun + 24)
+    rounds = [judged[at : at + 4] for at in range(len(judged) - 12, len(judged), 4)]
+    assert all(len(set(each)) == 4 for each in rounds)
+    assert max(sizes) == 2
+
+
+def test_deadlines_are_judged_on_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks: list[float] = []
+
+    def fails(registry: Registry, now: float) -> float:
+        checks.append(now)
+        if len(checks) > 1:  # the first is a part of the start
+            raise RuntimeError("an error of ours")
+        return 0.01
+
+    monkeypatch.setattr(Registry, "check", fails)
+    with serving(hello, lifespan="off", header_timeout=0.1) as served:
+        eventually(lambda: len(checks) >= 3)
+        served.stop()
+        assert "an error of ours" in served.log
