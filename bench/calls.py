@@ -8,7 +8,6 @@ sets them anew. A lower number deserves a lower budget.
 import argparse
 import json
 import socket
-import statistics
 import sys
 import tempfile
 from pathlib import Path
@@ -67,7 +66,8 @@ class Client:
 def count(server: Server) -> tuple[int, list[str]]:
     """Calls per request, and where they go, in their order.
 
-    The number is the median, since a timer's turn now and then counts too; the names are those of one request.
+    The number is the least: timers count too, and so does the wake-up of the thread that writes the access log,
+    on a busy machine with most requests. The names are those of one request.
     """
     with (
         tempfile.NamedTemporaryFile(prefix="bench-") as output,
@@ -77,7 +77,7 @@ def count(server: Server) -> tuple[int, list[str]]:
         client = Client(connection, run.port)
         counts = [int(client.get("/")) for _ in range(WARM_UP + MEASURED)]
         names = client.get("/names").decode().replace(f"{ROOT}/", "")
-    return int(statistics.median(counts[WARM_UP:])), names.splitlines()
+    return min(counts[WARM_UP:]), names.splitlines()
 
 
 def budget(version: tuple[int, int] = sys.version_info[:2]) -> dict[str, int]:
