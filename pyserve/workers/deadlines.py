@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pyserve.workers.stream import Stream
 
 LINGER = 2.0  # seconds
+# Connections that are judged in one go, a quarter of a millisecond: whoever wants an answer waits for as long.
+AT_ONCE = 200
 
 
 class Phase(Enum):

@@ -17,6 +17,7 @@ from time import monotonic, monotonic_ns, sleep, time
 from typing import TYPE_CHECKING
 
 from pyserve.workers.crew import Phase
+from pyserve.workers.deadlines import AT_ONCE
 from pyserve.workers.logs import escape
 from pyserve.workers.scoreboard import CONNECTIONS, HEARTBEAT, IN_FLIGHT, STARTED_NS
 from pyserve.workers.table import Owner
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 _FLUSH = 0.1  # seconds that a line of the access log may wait
 _SLOW = 1.0  # seconds after which a request in progress is worth telling
-_AT_ONCE = 200  # connections that are looked at in one go
 _BETWEEN = 0.001  # seconds from one part to the next
 _HURRY = 0.05  # seconds between two looks while the worker ends
 _LEAVE = 1.0  # seconds that the main thread has to return from its last request
@@ -160,7 +160,7 @@ class Lookout(Owner):
         deck = self._deck
         table = deck.table
         for number, connection in enumerate(tuple(table.parked.values()), 1):
-            if number % _AT_ONCE == 0:
+            if number % AT_ONCE == 0:
                 sleep(_BETWEEN)  # those who serve need the interpreter
             if self._is_late(connection, now) and (claimed := table.claim(connection.fd)) is not None:
                 if self._is_late(claimed, now):

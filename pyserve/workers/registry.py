@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyserve.protocol.errors import Disconnected, ProtocolError
 from pyserve.workers.crew import request_line
-from pyserve.workers.deadlines import Deadlines, missed, overstays
+from pyserve.workers.deadlines import AT_ONCE, Deadlines, missed, overstays
 from pyserve.workers.scoreboard import CONNECTIONS, IN_FLIGHT, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pyserve.workers.stream import Stream
 
 _CANDIDATES = 64  # idle connections found in one search, as each search goes over all connections
-_AT_ONCE = 200  # connections that are looked at in one go: a quarter of a millisecond
 _PARTS = 50  # at most, of all connections
 _BETWEEN = 0.01  # seconds from one part to the next
 _FLUSH = 0.1  # seconds that a line of the access log may wait
@@ -148,7 +147,7 @@ class Registry:
             if self.acceptor is not None:
                 self.acceptor.tick()
             self._unseen = list(self.streams)
-            self._part = max(_AT_ONCE, len(self._unseen) // _PARTS)
+            self._part = max(AT_ONCE, len(self._unseen) // _PARTS)
             self._round_ends = now + self.deadlines.step
         part = self._unseen[-self._part :]
         del self._unseen[-self._part :]

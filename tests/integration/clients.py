@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -111,24 +112,35 @@ def request_in_progress(server: Server, name: str = "gate") -> Iterator[Callable
         yield finish
 
 
-class Hammer:
-    """Asks for a path again and again on new connections, in a thread, until it is left; collects the answers."""
+class Restless:
+    """Does something again and again, in a thread of its own, until it is left."""
 
-    def __init__(self, server: Server, path: str = "/") -> None:
-        self._server = server
-        self._path = path
+    def __init__(self) -> None:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run)
-        self.answers: list[str] = []
-        self.errors: list[Exception] = []
 
-    def __enter__(self) -> "Hammer":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self._thread.join()
+
+    def _run(self) -> None:
+        """To be ended by `_stopped`."""
+        raise NotImplementedError
+
+
+class Hammer(Restless):
+    """Asks for a path again and again on new connections; collects the answers."""
+
+    def __init__(self, server: Server, path: str = "/") -> None:
+        super().__init__()
+        self._server = server
+        self._path = path
+        self.answers: list[str] = []
+        self.errors: list[Exception] = []
 
     def _run(self) -> None:
         while not self._stopped.is_set():

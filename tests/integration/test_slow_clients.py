@@ -10,14 +10,13 @@ import socket
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.clients import send, write_random
+from tests.integration.clients import Restless, send, write_random
 from tests.integration.server import HOST, PATIENCE, Server, running, wait_for
 
 MIB = 1024 * 1024
@@ -34,25 +33,16 @@ RESPONSES = {
 }
 
 
-class SlowClients:
-    """Connections that do something small in turn, in a thread of their own, until they are left."""
+class SlowClients(Restless):
+    """Connections that do something small in turn."""
 
     def __init__(self, connections: list[socket.socket], act: Callable[[socket.socket], object], pause: float) -> None:
+        super().__init__()
         self._connections = connections
         self._act = act
         self._pause = pause
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run)
         self.rounds = 0
         self.broken = 0
-
-    def __enter__(self) -> "SlowClients":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
 
     def _run(self) -> None:
         while True:

@@ -113,3 +113,16 @@ def test_to_be_woken_by_many_is_to_be_woken(monkeypatch: pytest.MonkeyPatch, clo
         go.set()
         assert served.connect().get()[1] == b"hello"
         assert served.stop() == 0
+
+
+def test_many_connections_are_judged_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In between those who serve have the interpreter."""
+    pauses: list[float] = []
+    monkeypatch.setattr("pyserve.workers.lookout.AT_ONCE", 2)
+    monkeypatch.setattr("pyserve.workers.lookout.sleep", pauses.append)
+    with serving(hello) as served:
+        clients = [served.connect() for _ in range(5)]
+        for client in clients:
+            assert client.get()[1] == b"hello"
+        begun = len(pauses)
+        eventually(lambda: len(pauses) >= begun + 2)

@@ -135,7 +135,7 @@ def test_the_oldest_idle_connection_goes_first() -> None:
 
 
 def test_many_connections_are_judged_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyserve.workers.registry._AT_ONCE", 2)
+    monkeypatch.setattr("pyserve.workers.registry.AT_ONCE", 2)
     judged: list[Any] = []
     sizes: list[int] = []
     check = Registry.check

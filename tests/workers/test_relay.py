@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pyserve.workers.hand import Hand
 from tests.workers.hands import Manned, serving
 from tests.workers.serving import PATIENCE, Client, eventually, request
 
@@ -153,74 +154,72 @@ def test_without_stalled_streams_one_thread_serves() -> None:
         assert streams.threads == {"sync worker"}
 
 
-def test_one_thread_never_runs_two_requests_at_the_same_time() -> None:
-    """A stream whose client reads on does not go on before the request is done that came in between."""
-    entered, gate = threading.Event(), threading.Event()
-    made = 0
+class Meeting:
+    """An application of a stream, of which `made` blocks were asked for, and of another request that stays in it until
+    `gate` is opened."""
 
-    def application(environ: dict[str, Any], start: Start) -> Any:
+    def __init__(self) -> None:
+        self.entered, self.gate = threading.Event(), threading.Event()
+        self.made = 0
+
+    def __call__(self, environ: dict[str, Any], start: Start) -> Any:
         start("200 OK", [])
         if environ["PATH_INFO"] == "/stream":
-            return blocks()
-        entered.set()
-        gate.wait(PATIENCE)
+            return self._blocks()
+        self.entered.set()
+        self.gate.wait(PATIENCE)
         return [b"hello"]
 
-    def blocks() -> Iterator[bytes]:
-        nonlocal made
+    def _blocks(self) -> Iterator[bytes]:
         for _ in range(200):
-            made += 1
+            self.made += 1
             yield BLOCK
 
-    with serving(application) as served:
+    def arrange(self, served: Manned) -> tuple[Hand, Client, Client]:
+        """The stream stalls, and the other request is in the application: the stream's thread and both clients."""
         client = stalled(served)
         (main,) = (hand for hand in served.worker.deck.relay.hands if not hand.relieves)
         eventually(lambda: main.aside)
         other = served.connect()
         other.send(request())
-        assert entered.wait(PATIENCE)
-        before = made
+        assert self.entered.wait(PATIENCE)
+        return main, client, other
+
+    def end(self, client: Client, other: Client) -> None:
+        """Both are answered whole."""
+        self.gate.set()
+        while b"0\r\n\r\n" not in client.socket.recv(65536):
+            pass
+        assert self.made == 200
+        assert other.response()[0].startswith(b"HTTP/1.1 200 ")
+
+
+def test_one_thread_never_runs_two_requests_at_the_same_time() -> None:
+    """A stream whose client reads on does not go on before the request is done that came in between."""
+    meeting = Meeting()
+    with serving(meeting) as served:
+        main, client, other = meeting.arrange(served)
+        before = meeting.made
         client.socket.settimeout(0.5)
         with suppress(TimeoutError):
             while client.socket.recv(65536):
                 pass
-        assert (main.aside, made) == (False, before)  # its thread is awake, but does not call the application
-        gate.set()
+        assert (main.aside, meeting.made) == (False, before)  # its thread is awake, but does not call the application
         client.socket.settimeout(PATIENCE)
-        while b"0\r\n\r\n" not in client.socket.recv(65536):
-            pass
-        assert made == 200
-        assert other.response()[0].startswith(b"HTTP/1.1 200 ")
+        meeting.end(client, other)
 
 
 def test_waiting_for_the_baton_is_not_silence() -> None:
     """What a thread has waited for its client does not count against it while it waits for another one to be done."""
-    entered, gate = threading.Event(), threading.Event()
-
-    def application(environ: dict[str, Any], start: Start) -> Any:
-        start("200 OK", [])
-        if environ["PATH_INFO"] == "/stream":
-            return (BLOCK for _ in range(200))
-        entered.set()
-        gate.wait(PATIENCE)
-        return [b"hello"]
-
-    with serving(application) as served:
-        client = stalled(served)
-        (main,) = (hand for hand in served.worker.deck.relay.hands if not hand.relieves)
-        eventually(lambda: main.aside)
-        other = served.connect()
-        other.send(request())
-        assert entered.wait(PATIENCE)
+    meeting = Meeting()
+    with serving(meeting) as served:
+        main, client, other = meeting.arrange(served)
         resumed = time.monotonic_ns()
         while main.aside:
             client.socket.recv(65536)
         time.sleep(1.5)  # some heartbeats
         assert served.slot.heartbeat >= resumed
-        gate.set()
-        while b"0\r\n\r\n" not in client.socket.recv(65536):
-            pass
-        assert other.response()[0].startswith(b"HTTP/1.1 200 ")
+        meeting.end(client, other)
 
 
 def test_the_end_finds_everybody(threads: int) -> None:
