@@ -6,12 +6,14 @@ uvloop has no `loop.sendfile`. Where sendfile is not possible, a thread reads th
 """
 
 import asyncio
+import contextlib
 import errno
+import functools
 import os
 import stat
 from collections import deque
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Generic, Protocol, TypeVar
 
 from pyserve.protocol.exchange import Data, FileSpan
 from pyserve.workers.sendfile import is_stored
@@ -19,6 +21,7 @@ from pyserve.workers.sendfile import is_stored
 _AT_ONCE = 1024 * 1024  # octets of a file before the other connections have their turn
 _READ = 65536
 _MOST = 64 * 1024 * 1024  # octets held of a file that does not say its size; one may have no end
+_T = TypeVar("_T")
 
 
 class Outlet(Protocol):
@@ -103,23 +106,22 @@ class SpanQueue:
 
     async def _send(self, span: FileSpan) -> None:
         """Send one file; OSError when it ends early or cannot be read."""
-        reading: asyncio.Future[bytes] | None = None
+        reading: _Errand[bytes] | None = None
         try:
             end = span.offset + span.count
             offset = await self._sendfile(span, end)
             while offset < end:
-                reading = self._loop.run_in_executor(None, os.pread, span.fd, min(_READ, end - offset), offset)
-                data = await asyncio.shield(reading)
+                work = functools.partial(os.pread, span.fd, min(_READ, end - offset), offset)
+                # The descriptor is not to be another file's while the thread reads.
+                reading = _Errand(work, lambda _: span.close())
+                data = await reading.run(self._loop)
                 if not data:
                     raise EOFError("the file is shorter than its response")
                 offset += len(data)
                 self._outlet.write(data)
                 await self._room(_READ)
         finally:
-            if reading is not None and not reading.done():
-                # The thread cannot be called off, and the descriptor is not to be another file's while it reads.
-                reading.add_done_callback(lambda _: span.close())
-            else:
+            if reading is None or not reading.abandoned:
                 span.close()
 
     async def _sendfile(self, span: FileSpan, end: int) -> int:
@@ -202,14 +204,49 @@ def _read_all(fd: int, path: str) -> bytes:
 
 async def open_span(loop: asyncio.AbstractEventLoop, path: str) -> Data:
     """Open a file in a thread, as the disk may let one wait. Raises OSError."""
-    opening = loop.run_in_executor(None, open_whole, path)
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_close_opened)
-        raise
+    return await _Errand(functools.partial(open_whole, path), _close_opened).run(loop)
 
 
-def _close_opened(opening: asyncio.Future[Data]) -> None:
-    if not opening.cancelled() and opening.exception() is None and isinstance(data := opening.result(), FileSpan):
-        data.close()
+def _close_opened(opened: Data | None) -> None:
+    if isinstance(opened, FileSpan):
+        opened.close()
+
+
+class _Errand(Generic[_T]):
+    """Work done by a thread, which cannot be called off.
+
+    dispose: what is done with the result (None: it failed) when nobody waits for it any more, once. The thread does
+    that if it is the last one: the loop may have ended by then.
+    """
+
+    def __init__(self, work: Callable[[], _T], dispose: Callable[[_T | None], None]) -> None:
+        self._work = work
+        self._dispose = [dispose]
+        self._result: _T | None = None
+        self._done = False
+        self.abandoned = False
+
+    async def run(self, loop: asyncio.AbstractEventLoop) -> _T:
+        """The result, or the exception. Cancelled, it is abandoned."""
+        try:
+            return await asyncio.shield(loop.run_in_executor(None, self._do))
+        except asyncio.CancelledError:
+            self.abandoned = (
+                True  # before it looks whether the thread is done, as the thread does it the other way round
+            )
+            if self._done:
+                self._end()
+            raise
+
+    def _do(self) -> _T:
+        try:
+            self._result = self._work()
+            return self._result
+        finally:
+            self._done = True
+            if self.abandoned:
+                self._end()
+
+    def _end(self) -> None:
+        with contextlib.suppress(IndexError):  # both have seen that the other one is through
+            self._dispose.pop()(self._result)
