@@ -28,6 +28,7 @@ Where it differs from gunicorn, which escapes only the quote and so lets a peer 
 * A format that could not be printed (`%h`, `%(a)d`) is refused at start and not reported with each request.
 """
 
+import ast
 import json
 import os
 import re
@@ -87,7 +88,7 @@ class _Kind(Enum):
 
 class _Atom(NamedTuple):
     kind: _Kind
-    source: str  # an expression over the parameters of `render` and the names that `_namespace` gives it
+    source: str  # a str or int: an expression over the parameters of `render` and the names that `_namespace` gives
 
 
 _NOTHING = _Atom(_Kind.SAFE, "'-'")
@@ -108,10 +109,10 @@ _ATOMS = {
     "b": _Atom(_Kind.NUMBER, "exchange.body_sent"),
     "f": _Atom(_Kind.TEXT, "exchange.index.get(b'referer', b'-').decode('latin-1')"),
     "a": _Atom(_Kind.TEXT, "exchange.index.get(b'user-agent', b'-').decode('latin-1')"),
-    "T": _Atom(_Kind.NUMBER, "microseconds // 1000000"),
-    "M": _Atom(_Kind.NUMBER, "microseconds // 1000"),
-    "D": _Atom(_Kind.NUMBER, "microseconds"),
-    "L": _Atom(_Kind.SAFE, "'%d.%06d' % divmod(microseconds, 1000000)"),
+    "T": _Atom(_Kind.NUMBER, "microseconds(seconds) // 1000000"),
+    "M": _Atom(_Kind.NUMBER, "microseconds(seconds) // 1000"),
+    "D": _Atom(_Kind.NUMBER, "microseconds(seconds)"),
+    "L": _Atom(_Kind.SAFE, "'%d.%06d' % divmod(microseconds(seconds), 1000000)"),
     "p": _Atom(_Kind.SAFE, "f'<{getpid()}>'"),
 }
 
@@ -125,14 +126,15 @@ _PRINTABLE = bytes(range(32, 127))
 
 
 class _Template:
-    """A format taken apart: two templates for Python's % operator and the expressions that fill them.
+    """A format taken apart, as two f-strings: `plain` prints values as they are, `safe` prints them escaped.
 
-    `plain` prints values as they are, `safe` prints them escaped. `fixed` is the format's own text.
+    `fixed` is the format's own text.
     """
 
     def __init__(self, access_log_format: str) -> None:
-        self.plain = self.safe = self.fixed = ""
-        self.plain_values = self.safe_values = ""
+        self.plain: list[ast.expr] = []
+        self.safe: list[ast.expr] = []
+        self.fixed = ""
         end = 0
         for match in _CONVERSION.finditer(access_log_format):
             self._literal(access_log_format[end : match.start()])
@@ -145,9 +147,8 @@ class _Template:
 
     def _literal(self, text: str) -> None:
         self.fixed += text
-        text = text.replace("%", "%%")
-        self.plain += text
-        self.safe += text
+        self.plain.append(ast.Constant(text))
+        self.safe.append(ast.Constant(text))
 
     def _atom(self, match: re.Match[str]) -> None:
         name, shape, precision, kind = match.group("name", "shape", "precision", "type")
@@ -166,10 +167,9 @@ class _Template:
         self._value(shape + "s", source, safe)
 
     def _value(self, conversion: str, plain: str, safe: str) -> None:
-        self.plain += f"%{conversion}"
-        self.safe += f"%{conversion}"
-        self.plain_values += f"{plain}, "
-        self.safe_values += f"{safe}, "
+        for pieces, source in ((self.plain, plain), (self.safe, safe)):
+            expression = ast.parse(source if conversion == "s" else f"'%{conversion}' % ({source},)", mode="eval").body
+            pieces.append(ast.FormattedValue(expression, conversion=-1))
 
 
 def _find_atom(name: str) -> _Atom:
@@ -204,23 +204,34 @@ def compile_format(access_log_format: str) -> Render:
         return value.translate(escapes)
 
     names = _namespace(type(escapes)) | {
-        "plain": template.plain,
-        "safe": template.safe,
         "escape": escape,
         "ordinary": ordinary,
         "fixed": template.fixed.encode("utf-8").translate(None, ordinary),
     }
-    source = (
-        "def render(exchange, connection, seconds, now):\n"
-        "    microseconds = int(seconds * 1000000 + 0.5)\n"
-        f"    line = (plain % ({template.plain_values})).encode('utf-8', 'surrogatepass')\n"
-        "    if line.translate(None, ordinary) == fixed:\n"
-        "        return line\n"
-        f"    return (safe % ({template.safe_values})).encode('utf-8')\n"
-    )
-    exec(source, names)
+    module = _Filling(PLAIN=template.plain, SAFE=template.safe).visit(ast.parse(_RENDER))
+    exec(compile(ast.fix_missing_locations(module), "<access log format>", "exec"), names)
     render: Render = names["render"]
     return render
+
+
+_RENDER = """
+def render(exchange, connection, seconds, now):
+    line = PLAIN.encode('utf-8', 'surrogatepass')
+    if line.translate(None, ordinary) == fixed:
+        return line
+    return SAFE.encode('utf-8')
+"""
+
+
+class _Filling(ast.NodeTransformer):
+    """Puts f-strings in the places of names. Python's % operator would do, and takes half as long again."""
+
+    def __init__(self, **pieces: list[ast.expr]) -> None:
+        self._pieces = pieces
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        pieces = self._pieces.get(node.id)
+        return node if pieces is None else ast.JoinedStr(pieces)
 
 
 def _namespace(escapes: type[Escapes]) -> dict[str, Any]:
@@ -228,6 +239,7 @@ def _namespace(escapes: type[Escapes]) -> dict[str, Any]:
     return {
         "clip": _clip,
         "getpid": os.getpid,
+        "microseconds": lambda seconds: int(seconds * 1000000 + 0.5),
         "request_field": _request_field,
         "response_field": _response_field,
         "spaces": escapes("' "),
