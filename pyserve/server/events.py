@@ -27,6 +27,7 @@ class Reason(enum.Enum):
     STOP = "the server stops"
     LATE = "told to go, and still there at its deadline"
     REOPEN = "log files were rotated"
+    CHANGED = "the application's files have changed"
 
 
 class News(enum.Enum):
@@ -36,6 +37,7 @@ class News(enum.Enum):
     RELOAD_STOPPED = "a new worker did not become ready: the old ones go on"
     NO_ROOM = "no room for another worker"
     LAST_WORKER = "one worker is the least"
+    WAITING = "the application does not start: the next change of its files is waited for"
 
 
 # Events
@@ -100,6 +102,11 @@ class Reload:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """The application's files have changed (`--reload`): replace all workers at once, whatever they do."""
+
+
+@dataclass(frozen=True, slots=True)
 class More:
     """One worker more."""
 
@@ -125,7 +132,20 @@ class Tick:
 
 
 Event = (
-    Started | SpawnFailed | Ready | BootFailed | Beat | Retiring | Exited | Reload | More | Fewer | Reopen | Stop | Tick
+    Started
+    | SpawnFailed
+    | Ready
+    | BootFailed
+    | Beat
+    | Retiring
+    | Exited
+    | Reload
+    | Restart
+    | More
+    | Fewer
+    | Reopen
+    | Stop
+    | Tick
 )
 
 # Actions

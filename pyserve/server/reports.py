@@ -16,6 +16,7 @@ _NEWS: Final = {
     News.RELOAD_STOPPED: "Reload: a new worker could not boot, the old ones go on",
     News.NO_ROOM: "There is no room for another worker",
     News.LAST_WORKER: "One worker is the least",
+    News.WAITING: "The application does not start: waiting for a change of its files",
 }
 
 

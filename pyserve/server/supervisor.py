@@ -16,7 +16,8 @@ What does not happen:
   fork per such a pause, whatever the workers do.
 * Giving up after having served. A database that is away for a minute must not end the server: it goes on
   trying. Only while no worker has ever been ready a stated boot failure ends it at once, since the next try
-  would say the same, and unexplained deaths end it after `BOOT_ATTEMPTS`.
+  would say the same, and unexplained deaths end it after `BOOT_ATTEMPTS`. With `--reload` it never gives up: the
+  seat waits for the next Restart.
 * Judging workers while the master itself was stopped (a frozen container, a suspended machine): all
   heartbeats look old then. After such a pause everybody starts with a new one.
 """
@@ -24,6 +25,7 @@ What does not happen:
 from __future__ import annotations
 
 import enum
+import math
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,6 +49,7 @@ from pyserve.server.events import (
     Release,
     Reload,
     Reopen,
+    Restart,
     Retiring,
     Say,
     Spawn,
@@ -80,12 +83,17 @@ class Phase(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`workers` at the start, at most `capacity` processes at a time. Times in seconds, 0: no limit."""
+    """`workers` at the start, at most `capacity` processes at a time. Times in seconds, 0: no limit.
+
+    awaits_changes: Restart comes when the application's files change; without that a worker that cannot boot is not
+    worth another try.
+    """
 
     workers: int
     capacity: int
     timeout: float
     graceful_timeout: float
+    awaits_changes: bool = False
 
 
 class Supervisor:
@@ -206,6 +214,8 @@ class Supervisor:
                 pass
             case Reload():
                 self._reload(now)
+            case Restart():
+                self._restart(now)
             case More() if len(self._seats) + 1 < self._policy.capacity:  # one slot stays for an heir
                 self._seats.append(Seat(len(self._seats)))
             case More():
@@ -334,6 +344,11 @@ class Supervisor:
     def _boot_failure(self, seat: Seat, stated: int | None, now: float) -> None:
         """stated: the exit code that the worker said it would end with, if it said anything."""
         seat.strike(now, booted=False)
+        if self._policy.awaits_changes and seat.holder is None:
+            if all(other.not_before < math.inf for other in self._seats):
+                self._out.append(Say(News.WAITING))
+            seat.not_before = math.inf
+            return
         if self._served or (stated is None and seat.failures < BOOT_ATTEMPTS):
             return
         self._gave_up = True
@@ -352,6 +367,17 @@ class Supervisor:
             seat.not_before = 0.0
             if seat.heir is not None:
                 self._retire(seat.heir, now)
+
+    def _restart(self, now: float) -> None:
+        """Who develops waits for the new code, and nobody for the old workers' requests and streams."""
+        self._reloading = False
+        for seat in self._seats:
+            seat.failures = 0
+            seat.not_before = 0.0
+        for member in self._members.values():
+            if member.life is not Life.LEAVING:
+                self._leave(member, now)
+                self._stop_one(member, _quick(member), now + QUICK_TIME, Reason.CHANGED)
 
     def _reopen(self) -> None:
         for member in self._members.values():
@@ -395,18 +421,22 @@ class Supervisor:
     def _quit(self, now: float) -> None:
         self._phase = Phase.QUITTING
         for member in self._members.values():
-            # SIGQUIT would make a worker that still boots, with the signal's default action, leave a core
-            # file.
-            number = signal.SIGQUIT if member.ready_at is not None else signal.SIGTERM
-            self._stop_one(member, number, now + QUICK_TIME)
+            self._stop_one(member, _quick(member), now + QUICK_TIME)
 
-    def _stop_one(self, member: Member, number: signal.Signals, kill_at: float | None) -> None:
+    def _stop_one(
+        self, member: Member, number: signal.Signals, kill_at: float | None, reason: Reason = Reason.STOP
+    ) -> None:
         if member.life is Life.STUCK:
             return
         member.life = Life.LEAVING
         member.kill_at = min((at for at in (kill_at, member.kill_at) if at is not None), default=None)
-        self._kill(member, number, Reason.STOP)
+        self._kill(member, number, reason)
 
     def _kill(self, member: Member, number: signal.Signals, reason: Reason) -> None:
         if member.pid is not None:
             self._out.append(Kill(member.age, member.pid, number, reason))
+
+
+def _quick(member: Member) -> signal.Signals:
+    """SIGQUIT would make a worker that still boots, with the signal's default action, leave a core file."""
+    return signal.SIGQUIT if member.ready_at is not None else signal.SIGTERM

@@ -24,6 +24,7 @@ from pyserve.server.events import (
     Release,
     Reload,
     Reopen,
+    Restart,
     Retiring,
     Say,
     Spawn,
@@ -42,6 +43,7 @@ EVENTS = {
     "boot-failed": BootFailed,
     "die": Exited,
     "reload": Reload,
+    "restart": Restart,
     "more": More,
     "fewer": Fewer,
     "reopen": Reopen,
@@ -52,8 +54,8 @@ EVENTS = {
 }
 
 
-def policy(workers=1, timeout=30.0, graceful_timeout=30.0, capacity=None) -> Policy:
-    return Policy(workers, capacity or max(2 * workers, workers + 8), timeout, graceful_timeout)
+def policy(workers=1, timeout=30.0, graceful_timeout=30.0, capacity=None, awaits_changes=False) -> Policy:
+    return Policy(workers, capacity or max(2 * workers, workers + 8), timeout, graceful_timeout, awaits_changes)
 
 
 def words(action) -> str:
@@ -292,6 +294,75 @@ SCENES = {
         +29.9 beat 1
         +0.2 tick       -> spawn 9@1
         ready 9
+        """,
+    ),
+    "after a change all workers are replaced at once, also one that boots": (
+        policy(3, awaits_changes=True),
+        """
+        start           -> spawn 1@0, spawn 2@1, spawn 3@2
+        ready 1
+        ready 2
+        restart         -> QUIT 1, QUIT 2, TERM 3, spawn 4@0, spawn 5@1, spawn 6@2
+        die 1 0
+        die 3 -15
+        ready 4
+        +2.1 tick       -> KILL 2
+        die 2 -9
+        """,
+    ),
+    "a change puts an end to a reload, and does not disturb who leaves already": (
+        policy(1, awaits_changes=True),
+        """
+        start           -> spawn 1@0
+        ready 1
+        reload          -> spawn 2@0
+        ready 2         -> TERM 1, RELOAD_DONE
+        reload          -> spawn 3@0
+        restart         -> QUIT 2, TERM 3, spawn 4@0
+        ready 4
+        die 2 0
+        die 3 -15
+        die 1 0
+        """,
+    ),
+    "what does not start waits for the next change, and is told once": (
+        policy(2, awaits_changes=True),
+        """
+        start           -> spawn 1@0, spawn 2@1
+        boot-failed 1 4
+        boot-failed 2 4
+        die 1 4         -> WAITING
+        die 2 4
+        +100 tick
+        restart         -> spawn 3@0, spawn 4@1
+        ready 3
+        die 4 -11       -> WAITING
+        +100 beat 3
+        tick
+        restart         -> QUIT 3, spawn 5@0, spawn 6@1
+        ready 5
+        die 5 1         -> spawn 7@0
+        """,
+    ),
+    "a reload whose new worker does not start keeps the old one, also while changes are awaited": (
+        policy(1, awaits_changes=True),
+        """
+        start           -> spawn 1@0
+        ready 1
+        reload          -> spawn 2@0
+        boot-failed 2 4
+        die 2 4         -> RELOAD_STOPPED
+        +12 die 1 1     -> spawn 3@0
+        """,
+    ),
+    "a change while the server stops is too late": (
+        policy(1, awaits_changes=True),
+        """
+        start           -> spawn 1@0
+        ready 1
+        term            -> stop-listening, TERM 1
+        restart
+        die 1 0         -> finish 0
         """,
     ),
     "TTIN and TTOU": (
