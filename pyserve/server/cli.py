@@ -76,7 +76,7 @@ def _act(resolved: Resolved, source: Source) -> int:
         return _check(settings)
     # Settings without effect are named by the first worker, which knows the application.
     # The import is not at the top as --help and --check-config need no master.
-    serve: Callable[[Settings], int] = importlib.import_module("pyserve.server.arbiter").serve
+    serve: Callable[[Settings], int] = importlib.import_module("pyserve.server.master").serve
     return serve(settings)
 
 

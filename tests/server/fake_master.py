@@ -28,7 +28,7 @@ import termios
 import time
 from pathlib import Path
 
-from pyserve.server.arbiter import serve
+from pyserve.server.master import serve
 from pyserve.settings import Settings
 from pyserve.workers.scoreboard import State
 from pyserve.workers.worker import WorkerContext

@@ -44,7 +44,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     original = importlib.import_module
 
     def import_module(name: str, package: str | None = None) -> Any:
-        return SimpleNamespace(serve=serve) if name == "pyserve.server.arbiter" else original(name, package)
+        return SimpleNamespace(serve=serve) if name == "pyserve.server.master" else original(name, package)
 
     monkeypatch.setattr(importlib, "import_module", import_module)
     return found

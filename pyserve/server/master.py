@@ -1,0 +1,79 @@
+"""The master process, from its start to its exit code."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pyserve import __version__
+from pyserve.server import signals, takeover
+from pyserve.server.arbiter import Arbiter
+from pyserve.server.children import Entry
+from pyserve.server.equipment import equipped, preload, told
+from pyserve.server.pidfile import PidfileError
+from pyserve.server.sockets import BindError
+from pyserve.server.takeover import Origin
+from pyserve.server.wakeup import Wakeup
+from pyserve.settings import EXIT_CONFIGURATION, Settings, SettingsError
+from pyserve.workers import logs
+from pyserve.workers.application import ApplicationLoadError, prepare_import_path
+from pyserve.workers.logs import ErrorLog
+from pyserve.workers.worker import run
+
+EXIT_MASTER_BROKE: Final = 255
+"""As with gunicorn. The workers notice that the master is gone, and drain."""
+
+
+def serve(settings: Settings, *, entry: Entry | None = None) -> int:
+    """Run the server until a signal ends it; the exit code of the process (see `docs/signals.md`).
+
+    entry: what a worker process runs, instead of `pyserve.workers.worker.run`.
+    """
+    origin = Origin.now()  # before --chdir: the next life reads the same relative paths once more
+    prepare_import_path(settings)
+    log = logs.setup(settings)
+    if takeover.is_trial():
+        return _trial(settings, log)
+    before = takeover.inherited()
+    wakeup = Wakeup(before.wakeup if before else None)
+    log.info("Starting pyserve %s", __version__)
+    try:
+        wakeup.install()
+        with equipped(settings, log, wakeup, origin, entry or run, before) as equipment:
+            return Arbiter(equipment).run()
+    except BaseException as error:
+        return _exit_code(error, wakeup, log)
+    finally:
+        wakeup.close()
+        log.info("Shutting down: Master")
+
+
+def _trial(settings: Settings, log: ErrorLog) -> int:
+    """Before a reload, in a process of its own: could this server start?"""
+    if not takeover.is_same_version():
+        log.error("Reload: pyserve itself has another version now (%s), that needs a restart", __version__)
+        return EXIT_CONFIGURATION
+    try:
+        preload(settings, log)
+    except (ApplicationLoadError, SettingsError) as error:
+        log.error("%s", told(error))
+        return error.exit_code
+    return 0
+
+
+def _exit_code(error: BaseException, wakeup: Wakeup, log: ErrorLog) -> int:
+    """What the end of a server by an exception means, told in the log."""
+    if wakeup.interrupted:  # what an application that is being loaded makes of the exception does not matter
+        log.info("Handling signal: %s, while starting", signals.short_name(wakeup.interrupted))
+        return 0
+    match error:
+        case BindError() | PidfileError():
+            code = EXIT_CONFIGURATION
+        case ApplicationLoadError() | SettingsError():
+            code = error.exit_code
+        case Exception():
+            log.exception("Unhandled exception in the master")
+            return EXIT_MASTER_BROKE
+        case _:
+            raise error
+    log.error("%s", told(error))
+    return code
