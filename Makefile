@@ -8,11 +8,12 @@ JOBS   ?= 4
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help run test check fuzz conformance bench build clean
+.PHONY: help run test check lossless fuzz conformance bench build clean
 help:
 	@echo "make run [APP=module:app]  serve the examples, or another application, at http://$(BIND)/"
 	@echo "make test                  the whole test suite"
 	@echo "make check                 lint, format, types, layers"
+	@echo "make lossless              reloads, stops and the like under load, ten times: no request may be lost"
 	@echo "make fuzz [SECONDS=60]     what must hold for any octets and any application, tried for so long"
 	@echo "make conformance           other projects' cases, from the folder CONFORMANCE (needs slowhttptest)"
 	@echo "make bench                 requests/s and CPU per request beside other servers (needs wrk)"
@@ -24,10 +25,10 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
-fuzz: $(VENV)/.installed-test
-	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
-conformance: $(VENV)/.installed-test
-	$(BIN)/python -m tests.conformance $(ARGS)
+fuzz conformance: $(VENV)/.installed-test
+	$(BIN)/python -m tests.$@ $(if $(filter fuzz,$@),--seconds $(or $(SECONDS),60)) $(ARGS)
+lossless: $(VENV)/.installed-test
+	LOSSLESS_ROUNDS=10 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/lossless $(ARGS)
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench $(ARGS)
 
@@ -37,7 +38,6 @@ check: $(VENV)/.installed-test $(VENV)/.installed-lint
 
 build: $(BIN)/python
 	$(BIN)/pip install --quiet build && $(BIN)/python -m build
-
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 

@@ -1,0 +1,19 @@
+"""What tests of changes under load share."""
+
+import os
+
+import pytest
+
+pytest.register_assert_rewrite("tests.lossless.load")
+
+from tests.integration.conftest import serve  # noqa: E402
+from tests.lossless.ways import BUSY, PAUSING  # noqa: E402
+
+__all__ = ["serve"]
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    """Of the clients in each round: a change is tried under busy clients and under such that pause, by turns. `make
+    lossless` has ten rounds of either."""
+    return [BUSY, PAUSING] * int(os.environ.get("LOSSLESS_ROUNDS", "1"))
