@@ -5,15 +5,20 @@ A field of `Settings` declares its name, type and default, and in its `Option` t
 `--print-config` and docs/settings.md (`python -m pyserve.settings` prints it) are made from this table; nothing
 else states a default.
 
-A value comes, in this order, from the command line (or a keyword of `pyserve.run`), from its `PYSERVE_` variable,
-which is named after the flag, from a variable that hosting platforms set (`PORT`, `WEB_CONCURRENCY`), or it is
-the default. A blank variable is an unset one.
+A value comes, in this order, from the command line (or a keyword of `pyserve.run`), from the arguments in
+`PYSERVE_CMD_ARGS` or `GUNICORN_CMD_ARGS`, from the configuration file, from its `PYSERVE_` variable, which is named
+after the flag, from a variable of uvicorn's (`UVICORN_PORT`), from one that hosting platforms set (`PORT`,
+`WEB_CONCURRENCY`), or it is the default. A blank variable is an unset one.
+
+The configuration file is `pyserve.conf.py`, `pyserve.toml`, the table `[tool.pyserve]` of `pyproject.toml`, or
+`gunicorn.conf.py`, whichever is found first in the working directory, or what `-c` names: `PATH`, `file:PATH` or
+`python:module`. A Python file gives settings by their names as variables; it is executed at each start and reload.
 """
 
 # ruff: noqa: RUF009 - setting() returns a dataclass field, not a default
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -45,13 +50,24 @@ class Settings:
     exit_codes: by field, what the server ends with when only its application shows that the setting was wrong.
     """
 
+    config: str | None = setting(
+        Group.APPLICATION,
+        "--config -c",
+        None,
+        kinds.file(),
+        "The configuration file: PATH, file:PATH or python:MODULE; PATH ends with .toml where it is no Python. Unset: "
+        "what is found in the working directory.",
+        common_word=True,
+    )
     app: str | Callable[..., Any] | None = setting(
         Group.APPLICATION,
         "APP",
         None,
         kinds.application(),
         "What to serve: module, module:attribute or module:factory('literal', key=1). Without an "
-        "attribute: application, then app.",
+        "attribute: application, then app. In a configuration file: wsgi_app.",
+        names=("wsgi_app",),
+        common_word=True,
     )
     factory: bool = setting(
         Group.APPLICATION,
@@ -59,6 +75,7 @@ class Settings:
         False,
         kinds.switch(),
         "Call what APP names, without arguments, to get the application.",
+        common_word=True,
     )
     chdir: str | None = setting(
         Group.APPLICATION, "--chdir", None, kinds.directory(), "Change to this directory before anything is loaded."
@@ -79,7 +96,12 @@ class Settings:
         "Where to listen: host:port, :port, [::1]:port, unix:path or fd://number; may be repeated.",
     )
     host: str | None = setting(
-        Group.SOCKETS, "--host", None, kinds.host(), "The host of a --bind; 127.0.0.1 if only --port is given."
+        Group.SOCKETS,
+        "--host",
+        None,
+        kinds.host(),
+        "The host of a --bind; 127.0.0.1 if only --port is given.",
+        common_word=True,
     )
     port: int | None = setting(
         Group.SOCKETS,
@@ -88,6 +110,7 @@ class Settings:
         kinds.whole(0, 65535),
         "The port of a --bind; 8000 if only --host is given. The variable PORT alone means 0.0.0.0:PORT.",
         fallbacks=("PORT",),
+        common_word=True,
     )
     backlog: int = setting(
         Group.SOCKETS, "--backlog", 2048, kinds.whole(1), "How many connections may wait to be accepted."
@@ -149,6 +172,7 @@ class Settings:
         "auto",
         kinds.choice("auto", "wsgi", "asgi"),
         "What the application is; auto: look at it.",
+        common_word=True,
     )
     http: Literal["httptools", "h11"] = setting(
         Group.PROTOCOLS,
@@ -156,6 +180,7 @@ class Settings:
         "httptools",
         kinds.choice("httptools", "h11"),
         "Which library parses a request's head.",
+        common_word=True,
     )
     loop: Literal["auto", "uvloop", "asyncio"] = setting(
         Group.PROTOCOLS,
@@ -164,6 +189,7 @@ class Settings:
         kinds.choice("auto", "uvloop", "asyncio"),
         "The event loop; auto: uvloop where it is installed.",
         only="async",
+        common_word=True,
     )
     lifespan: Literal["auto", "on", "off"] = setting(
         Group.PROTOCOLS,
@@ -172,6 +198,7 @@ class Settings:
         kinds.choice("auto", "on", "off"),
         "ASGI lifespan events; auto: an application that does not know them is served all the same.",
         only="async",
+        common_word=True,
     )
     root_path: str = setting(
         Group.PROTOCOLS,
@@ -351,82 +378,12 @@ OPTIONS: Final[dict[str, Option]] = {
 DEFAULTS: Final = Settings()
 
 
-def ineffective(settings: Settings, worker_class: WorkerClass, interface: str = "auto") -> list[str]:
-    """One line for each setting that was changed without having an effect.
-
-    worker_class, interface: of the running worker; interface "auto" when the application is not known yet.
-    """
-    lines = [
-        f"{option.flag} has no effect with --worker-class {worker_class}: it is for {option.only}"
-        for name, option in OPTIONS.items()
-        if option.only not in ("", worker_class) and _changed(settings, name)
-    ]
-    if worker_class == "async" and interface == "asgi" and _changed(settings, "threads"):
-        lines.append("--threads has no effect on an ASGI application")
-    if worker_class == "async" and interface == "wsgi":
-        lines += [
-            f"{OPTIONS[name].flag} has no effect on a WSGI application"
-            for name in ("lifespan", "disconnect_grace")
-            if _changed(settings, name)
-        ]
-    lines += [
-        f"{OPTIONS[rate].flag} has no effect without {OPTIONS[timeout].flag}"
-        for rate, timeout in (("body_min_rate", "body_timeout"), ("write_min_rate", "write_timeout"))
-        if _changed(settings, rate) and not getattr(settings, timeout)
-    ]
-    if settings.max_requests_jitter and not settings.max_requests:
-        lines.append("--max-requests-jitter has no effect without --max-requests")
-    if settings.reuse_port and all(address.startswith(("unix:", "fd:")) for address in settings.bind):
-        lines.append("--reuse-port has no effect on unix sockets and inherited descriptors")
-    return lines
-
-
-def _changed(settings: Settings, name: str) -> bool:
-    return bool(getattr(settings, name) != getattr(DEFAULTS, name))
-
-
-def page() -> str:
-    """docs/settings.md: the table in Markdown."""
-    return "".join(_page())
-
-
-def _page() -> Iterator[str]:
-    yield "# Settings\n\n"
-    yield "Made by `python -m pyserve.settings` from the table in `pyserve/settings.py`; do not edit.\n\n"
-    yield "\n".join(__doc__.splitlines()[7:]).strip() + "\n\n"
-    yield "Sizes: `65536`, `64k`, `10m`, `1g` (powers of 1024).\n"
-    yield "Durations: `30` (seconds), `0.5`, `500ms`, `2m`.\n"
-    yield "The name is that of the keyword in `pyserve.run(app, name=value)`.\n"
-    for group in Group:
-        yield f"\n## {group}\n\n"
-        yield "| Name | Flag | Variable | Value | Default | Meaning |\n|---|---|---|---|---|---|\n"
-        for name, option in OPTIONS.items():
-            if option.group is group:
-                yield _row(name, option)
-
-
-def _row(name: str, option: Option) -> str:
-    flags = ", ".join(f"`{flag}`" for flag in option.flags.split())
-    variables = ", ".join(f"`{variable}`" for variable in (option.variable, *option.fallbacks))
-    value = option.kind.expected + (" (may be repeated)" if option.kind.repeats else "")
-    only = f" Only for `--worker-class {option.only}`." if option.only else ""
-    default = getattr(DEFAULTS, name)
-    shown = "" if default in (None, "") else f"`{shown_value(default)}`"
-    cells = [f"`{name}`", flags, variables, value, shown, option.help + only]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
-
-
-def shown_value(value: object) -> str:
-    """A value in the form in which it could be given on the command line."""
-    match value:
-        case bool():
-            return str(value).lower()
-        case float():
-            return f"{value:g}"
-        case tuple():
-            return ",".join(map(str, value))
-    return str(value)
+def flag_of(name: str) -> str:
+    """How to name a setting to who reads a message: its flag, or its name where it has none."""
+    return OPTIONS[name].flag or name
 
 
 if __name__ == "__main__":
+    from pyserve.manual import page
+
     print(page(), end="")  # noqa: T201 - that is what it is for

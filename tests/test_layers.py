@@ -21,9 +21,11 @@ PACKAGE = ROOT / "pyserve"
 MAY_IMPORT = {
     "protocol": {"protocol"},
     "values": {"values"},
-    "settings": {"values", "settings"},
-    "workers": {"workers", "protocol", "settings", "values"},
-    "server": {"server", "workers", "settings", "values"},
+    "settings": {"values", "settings", "manual"},
+    "effects": {"values", "settings"},
+    "manual": {"values", "settings"},
+    "workers": {"workers", "protocol", "settings", "values", "effects"},
+    "server": {"server", "workers", "settings", "values", "effects"},
     "": {"server", "workers", "settings"},
 }
 

@@ -7,37 +7,34 @@ wrong is said in one line on stderr, an application's own traceback before it.
 
 import importlib
 import os
-import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
-from pyserve import __version__
-from pyserve.server.sources import Resolved, Source, resolve
-from pyserve.settings import DEFAULTS, EXIT_COMMAND_LINE, OPTIONS, Settings, SettingsError, ineffective, shown_value
-from pyserve.values.option import Group, Option
+from pyserve.effects import ineffective
+from pyserve.server import command
+from pyserve.server.configuration import configure
+from pyserve.server.sources import Resolved, Source
+from pyserve.settings import EXIT_COMMAND_LINE, OPTIONS, Settings, SettingsError
+from pyserve.values.option import shown_value
 from pyserve.workers.access_format import compile_format
 from pyserve.workers.application import ApplicationLoadError, choose_worker_class, load
-
-_INTRODUCTION = "Serve the WSGI or ASGI application APP."
-_EPILOG = "Every option is also read from the environment: --log-level from PYSERVE_LOG_LEVEL, and so on."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The console script. argv: without the program's name; None: the process's own."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        context = _command().make_context("pyserve", arguments)
+        given = command.parse(arguments)
     except click.exceptions.Exit as done:  # --help, --version
         return done.exit_code
     except click.UsageError as error:
         return _fail(" ".join(error.format_message().split()), EXIT_COMMAND_LINE)
     except OSError as error:
         return _fail(_unwritten(error))
-    # click gives an option that may be repeated as a tuple, an empty one when it is not given.
-    return _run({name: value for name, value in context.params.items() if value != ()}, Source.COMMAND_LINE)
+    return _run(given, Source.COMMAND_LINE)
 
 
 def run(app: str | Callable[..., Any], settings: Mapping[str, object]) -> int:
@@ -49,17 +46,14 @@ def run(app: str | Callable[..., Any], settings: Mapping[str, object]) -> int:
 
 def _run(given: Mapping[str, object], source: Source) -> int:
     try:
-        resolved = resolve(given, os.environ, source)
-        return _act(resolved, source)
-    except SettingsError as error:
-        return _fail(str(error), error.exit_code)
-    except ApplicationLoadError as error:
-        if error.traceback:
-            click.echo(error.traceback, err=True, nl=False)
+        return _act(configure(given, os.environ, source))
+    except (SettingsError, ApplicationLoadError) as error:
+        if trace := getattr(error, "traceback", None):
+            click.echo(trace, err=True, nl=False)
         return _fail(str(error), error.exit_code)
 
 
-def _act(resolved: Resolved, source: Source) -> int:
+def _act(resolved: Resolved) -> int:
     settings = resolved.settings
     for warning in resolved.warnings:
         _warn(warning)
@@ -108,10 +102,14 @@ def _check_directory() -> None:
 
 def _listing(resolved: Resolved) -> str:
     """`name = value  # origin` for each setting, in the table's order."""
-    values = [(name, repr(getattr(resolved.settings, name)), str(resolved.origins[name])) for name in OPTIONS]
+    values = [(name, _shown(getattr(resolved.settings, name)), str(resolved.origins[name])) for name in OPTIONS]
     names = max(len(name) for name, _, _ in values)
     widest = max(len(value) for _, value, _ in values if len(value) <= 40)
     return "\n".join(f"{name:{names}} = {value:{widest}}  # {origin}" for name, value, origin in values)
+
+
+def _shown(value: object) -> str:
+    return shown_value(value) if callable(value) else repr(value)
 
 
 def _print(text: str) -> None:
@@ -136,39 +134,3 @@ def _fail(text: str, exit_code: int = 1) -> int:
 
 def _warn(text: str) -> None:
     click.echo(f"pyserve: warning: {text}", err=True)
-
-
-class _Command(click.Command):
-    """Help with the headings of the table."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        records = {parameter.name: parameter.get_help_record(ctx) for parameter in self.get_params(ctx)}
-        records["app"] = ("APP", OPTIONS["app"].help)
-        for group in Group:
-            rows = [records.pop(name) for name, option in OPTIONS.items() if option.group is group]
-            if group is Group.ACTIONS:
-                rows += records.values()  # --version, --help
-            with formatter.section(group):
-                formatter.write_dl([row for row in rows if row is not None], col_max=28)
-
-
-def _command() -> click.Command:
-    """The command made from the table. Values stay text: `resolve` reads them, as it reads the environment's."""
-    parameters: list[click.Parameter] = [_parameter(name, option) for name, option in OPTIONS.items()]
-    command = _Command("pyserve", params=parameters, help=_INTRODUCTION, epilog=_EPILOG)
-    interpreter = f"{platform.python_implementation()} {platform.python_version()}"
-    show = click.version_option(__version__, prog_name="pyserve", message=f"%(prog)s %(version)s ({interpreter})")
-    return show(command)
-
-
-def _parameter(name: str, option: Option) -> click.Parameter:
-    if not option.flag.startswith("-"):
-        return click.Argument([name], metavar=option.flag, required=False)
-    kind = option.kind
-    default = getattr(DEFAULTS, name)
-    shown = option.help + (f" [{shown_value(default)}]" if kind.metavar and default not in (None, "") else "")
-    if kind.metavar:
-        flags = [name, *option.flags.split()]
-        return click.Option(flags, metavar=kind.metavar, multiple=kind.repeats, type=click.UNPROCESSED, help=shown)
-    flag = f"{option.flag}/--no-{option.flag[2:]}" if kind.negates else option.flag
-    return click.Option([name, flag], is_flag=True, default=None, help=shown)

@@ -1,12 +1,13 @@
-"""From what was given (command line or keywords, environment) to `Settings`, with the origin of each value."""
+"""From what was given (command line or keywords, configuration file, environment) to `Settings`, with the origin of
+each value."""
 
 import importlib.util
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
 
 from pyserve.settings import (
     DEFAULTS,
@@ -15,12 +16,15 @@ from pyserve.settings import (
     OPTIONS,
     Settings,
     SettingsError,
-    shown_value,
+    flag_of,
 )
-from pyserve.values.addresses import DEFAULT_PORT, TcpAddress
+from pyserve.values.addresses import DEFAULT_HOST, DEFAULT_PORT, TcpAddress
 from pyserve.values.kinds import near
-from pyserve.values.option import PREFIX, Option
+from pyserve.values.option import PREFIX, Option, shown_value
 from pyserve.values.reference import parse_reference
+
+ARGUMENTS: Final = ("GUNICORN_CMD_ARGS", "PYSERVE_CMD_ARGS")
+"""Variables that hold a command line; the later one overrules."""
 
 # Kubernetes describes a service named "pyserve" to every pod in variables that look like ours.
 _KUBERNETES = re.compile(r"PYSERVE_(SERVICE_(HOST|PORT)|PORT_\d+_)")
@@ -32,30 +36,52 @@ class Source(IntEnum):
     DEFAULT = 0
     PLATFORM = 1
     """A variable that is not ours: PORT, WEB_CONCURRENCY, SCRIPT_NAME."""
-    ENVIRONMENT = 2
-    KEYWORD = 3
-    COMMAND_LINE = 4
+    UVICORN = 2
+    """UVICORN_PORT and the like."""
+    ENVIRONMENT = 3
+    FILE = 4
+    ARGUMENTS = 5
+    """The variables GUNICORN_CMD_ARGS and PYSERVE_CMD_ARGS, which hold a command line."""
+    KEYWORD = 6
+    COMMAND_LINE = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one source gives. values: by field name; None is not given. place: the file or the variable that
+    they stand in."""
+
+    source: Source
+    values: Mapping[str, object]
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """name: the flag, variable or keyword. given: what stood there, None for a default."""
+    """name: the flag, variable or keyword. given: what stood there, None for a default. place: as in `Layer`."""
 
     source: Source
     name: str
     given: object = None
+    place: str = ""
 
     def __str__(self) -> str:
-        """The setting as it was written: `--workers auto`, `PYSERVE_WORKERS=4`, `workers=4`, `default`."""
+        """The setting as it was written: `--workers auto`, `PYSERVE_WORKERS=4`, `workers=4`, `default`, without the
+        value for a file: `gunicorn.conf.py: workers`."""
         if self.source is Source.DEFAULT:
             return "default"
-        if self.given is None:
-            return self.name
-        if self.source is not Source.COMMAND_LINE:
-            return f"{self.name}={shown_value(self.given)}"
+        if self.given is None or self.source is Source.FILE:
+            return self.where
+        if self.source not in (Source.COMMAND_LINE, Source.ARGUMENTS):
+            return f"{self.where}={shown_value(self.given)}"
         if isinstance(self.given, bool):
-            return self.name if self.given else f"--no-{self.name[2:]}"
-        return f"{self.name} {shown_value(self.given)}"
+            return self.where if self.given else self.where.replace("--", "--no-")
+        return f"{self.where} {shown_value(self.given)}"
+
+    @property
+    def where(self) -> str:
+        """The place, if any, and the name."""
+        return f"{self.place}: {self.name}" if self.place else self.name
 
     @property
     def exit_code(self) -> int:
@@ -71,14 +97,20 @@ class Resolved:
     warnings: tuple[str, ...] = ()
 
 
-def resolve(given: Mapping[str, object], environ: Mapping[str, str], source: Source = Source.COMMAND_LINE) -> Resolved:
+def resolve(
+    given: Mapping[str, object],
+    environ: Mapping[str, str],
+    source: Source = Source.COMMAND_LINE,
+    below: Sequence[Layer] = (),
+) -> Resolved:
     """Make the settings.
 
     given: by field name or by flag with underscores (`keepalive` or `keep_alive`), text or Python values; None
-    is the same as not given. source: COMMAND_LINE or KEYWORD. Raises `SettingsError` for the first value that
-    is wrong and for settings that contradict each other.
+    is the same as not given. source: COMMAND_LINE or KEYWORD. below: what else was given, a later one overrules.
+    Raises `SettingsError` for the first value that is wrong and for settings that contradict each other.
     """
-    table = _Table(_by_field(given, source), environ, source)
+    layers = (*below, Layer(source, by_field(given, source)))
+    table = _Table(tuple(reversed(layers)), environ)
     for name, option in OPTIONS.items():
         table.read(name, option)
     table.combine_host_and_port()
@@ -95,9 +127,8 @@ def resolve(given: Mapping[str, object], environ: Mapping[str, str], source: Sou
 class _Table:
     """The values and origins while they are gathered."""
 
-    given: Mapping[str, object]
+    layers: Sequence[Layer]
     environ: Mapping[str, str]
-    source: Source
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -122,10 +153,10 @@ class _Table:
             text = f"{bind} and {pair}: a --bind holds host and port already; give one or the other"
             raise SettingsError(text, pair.exit_code)
         # PORT is how a platform tells a container where its router connects: from outside (as gunicorn reads it).
-        fallback = "0.0.0.0" if port.source is Source.PLATFORM else "127.0.0.1"
+        fallback = "0.0.0.0" if port.source is Source.PLATFORM else DEFAULT_HOST
         number = DEFAULT_PORT if self.values["port"] is None else self.values["port"]
         self.values["bind"] = (str(TcpAddress(self.values["host"] or fallback, number)),)
-        names = [origin.name for origin in (host, port) if origin.source is not Source.DEFAULT]
+        names = [origin.where for origin in (host, port) if origin.source is not Source.DEFAULT]
         self.origins["bind"] = Origin(pair.source, " and ".join(names))
 
     def resolve_directories(self) -> None:
@@ -145,21 +176,23 @@ class _Table:
     def quote(self, name: str) -> str:
         """The setting as it was written, or its default."""
         if self.origins[name].source is Source.DEFAULT:
-            return f"{OPTIONS[name].flag} {shown_value(self.values[name])} (the default)"
+            return f"{flag_of(name)} {shown_value(self.values[name])} (the default)"
         return str(self.origins[name])
 
     def _origin(self, name: str, option: Option) -> Origin:
-        if self.given.get(name) is not None:
-            shown = option.flag if self.source is Source.COMMAND_LINE else name
-            return Origin(self.source, shown, self.given[name])
+        for layer in self.layers:
+            if (given := layer.values.get(name)) is not None:
+                as_flag = layer.source in (Source.COMMAND_LINE, Source.ARGUMENTS)
+                return Origin(layer.source, option.flag if as_flag else name, given, layer.place)
         if text := self._variable(option.variable):
             return Origin(Source.ENVIRONMENT, option.variable, text)
         for variable in option.fallbacks:
             if self._is_moot(name):
                 break
             if text := self._variable(variable):
-                return Origin(Source.PLATFORM, variable, text)
-        return Origin(Source.DEFAULT, option.flag)
+                uvicorn = variable.startswith("UVICORN_")
+                return Origin(Source.UVICORN if uvicorn else Source.PLATFORM, variable, text)
+        return Origin(Source.DEFAULT, flag_of(name))
 
     def _variable(self, variable: str) -> str:
         text = self.environ.get(variable, "").strip()
@@ -178,29 +211,38 @@ class _Table:
         if len(shown) > 80:
             shown = shown[:76] + " ..."
         return SettingsError(
-            f"{origin.name}: {shown} given, expected {OPTIONS[name].kind.expected}{hint}", origin.exit_code
+            f"{origin.where}: {shown} given, expected {OPTIONS[name].kind.expected}{hint}", origin.exit_code
         )
 
 
-def _by_field(given: Mapping[str, object], source: Source) -> dict[str, object]:
-    """Bring the names to those of the fields."""
-    fields = {name: name for name in OPTIONS}
-    for name, option in OPTIONS.items():
-        for flag in option.flags.split():
-            if flag.startswith("--"):
-                fields.setdefault(flag[2:].replace("-", "_"), name)
+def by_field(given: Mapping[str, object], source: Source, place: str = "") -> dict[str, object]:
+    """Bring the names to those of the fields, and leave out what is None. SettingsError for one that is unknown."""
     found: dict[str, object] = {}
     code = Origin(source, "").exit_code
+    before = f"{place}: " if place else ""
     for key, value in given.items():
-        name = fields.get(key, "")
+        name = FIELDS.get(key, "")
         if not name:
-            raise SettingsError(f"{key} is not a setting{near(key, fields)}", code)
+            raise SettingsError(f"{before}{key} is not a setting{near(key, FIELDS)}", code)
         if value is None:
             continue
         if name in found:
-            raise SettingsError(f"{key} and {name} are the same setting: give one", code)
+            raise SettingsError(f"{before}{key} and {name} are the same setting: give one", code)
         found[name] = value
     return found
+
+
+def _fields() -> dict[str, str]:
+    """By each name that a setting goes by as a keyword, that of its field."""
+    fields = {name: name for name in OPTIONS}
+    for name, option in OPTIONS.items():
+        flags = [flag[2:].replace("-", "_") for flag in option.flags.split() if flag.startswith("--")]
+        for other in (*option.names, *flags):
+            fields.setdefault(other, name)
+    return fields
+
+
+FIELDS: Final = _fields()
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -221,9 +263,9 @@ def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]
 
 def _strangers(environ: Mapping[str, str]) -> Iterator[str]:
     """Variables that look like a mistyped one of ours. Without a near name it may be the application's own."""
-    known = {option.variable for option in OPTIONS.values()}
+    known = {option.variable for option in OPTIONS.values() if option.variable}
     for variable in sorted(environ):
-        if not variable.startswith(PREFIX) or variable in known or _KUBERNETES.match(variable):
+        if not variable.startswith(PREFIX) or variable in known or variable in ARGUMENTS or _KUBERNETES.match(variable):
             continue
         if hint := near(variable, known, PREFIX):
             yield f"{variable} is not a setting{hint}"

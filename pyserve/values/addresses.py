@@ -4,6 +4,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
+DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 _ANY = "0.0.0.0"  # what gunicorn does for an address without host
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?", re.ASCII)

@@ -8,7 +8,8 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pyserve.settings import SettingsError, ineffective
+from pyserve.effects import ineffective
+from pyserve.settings import SettingsError
 from pyserve.workers import access
 from pyserve.workers.application import Application, ApplicationLoadError, choose_worker_class, load
 from pyserve.workers.crew import BootError, Crew

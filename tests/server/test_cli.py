@@ -14,6 +14,7 @@ from pyserve import __version__
 from pyserve.server import cli
 from pyserve.settings import OPTIONS, Settings
 
+PLATFORM = {variable for option in OPTIONS.values() for variable in option.fallbacks}
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -26,7 +27,7 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     for name in list(os.environ):
-        if name.startswith("PYSERVE_") or name in ("PORT", "WEB_CONCURRENCY", "SCRIPT_NAME"):
+        if name.startswith(("PYSERVE_", "UVICORN_", "GUNICORN_")) or name in PLATFORM:
             monkeypatch.delenv(name)
     for name in ("cli_wsgi", "cli_asgi", "cli_broken"):
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -62,6 +63,7 @@ def error(capsys: pytest.CaptureFixture[str]) -> str:
 def test_every_setting_is_an_option(served: list[Settings]) -> None:
     arguments = {
         "bind": ["--bind", ":1", "-b", "unix:/a"],
+        "config": [],
         "host": [],
         "port": [],
         "chdir": ["--chdir", "."],
@@ -81,10 +83,12 @@ def test_every_setting_is_an_option(served: list[Settings]) -> None:
     }
     given: list[str] = []
     for name, option in OPTIONS.items():
-        given += arguments.get(name, [option.flag, "7"] if option.kind.metavar else [option.flag])
+        if option.flags:
+            given += arguments.get(name, [option.flag, "7"] if option.kind.metavar else [option.flag])
     assert cli.main(given) == 7
     unlike = [name for name in OPTIONS if getattr(served[0], name) == getattr(Settings(), name)]
-    assert unlike == ["host", "port", "check_config", "print_config"]
+    unlike = [name for name in unlike if OPTIONS[name].flags]
+    assert unlike == ["config", "host", "port", "check_config", "print_config"]
     assert served[0].bind == ("0.0.0.0:1", "unix:/a")
 
 
@@ -112,7 +116,7 @@ def test_forms(served: list[Settings], arguments: list[str], field: str, value: 
 # (arguments, piece of the one line)
 WRONG = [
     ([], "APP is missing, for example: pyserve main:app"),
-    (["--worker", "3", "x"], "No such option"),
+    (["--wroker", "3", "x"], "No such option"),
     (["--workers"], "requires an argument"),
     (["--workers", "x", "cli_wsgi"], "--workers: 'x' given, expected a whole number from 1 to 4096, or auto"),
     (["--preload=yes", "x"], "does not take a value"),

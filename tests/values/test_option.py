@@ -16,6 +16,7 @@ from pyserve.values.option import Group, Option, option_of, setting
         ("--keep-alive", "--keep-alive", "PYSERVE_KEEP_ALIVE"),
         ("-b --bind", "-b", "PYSERVE_B"),  # the first one counts
         ("APP", "APP", "PYSERVE_APP"),
+        ("", "", ""),
     ],
 )
 def test_the_first_flag_names_the_setting(flags: str, flag: str, variable: str) -> None:
@@ -32,12 +33,15 @@ def test_a_field_has_its_default_and_its_option() -> None:
 
     assert Some().number == 7
     (field,) = fields(Some)
-    assert option_of(field) == Option(Group.LIMITS, "--number", kind, "How many.", "sync", ("NUMBER",))
+    assert option_of(field) == Option(Group.LIMITS, "--number", kind, "How many.", only="sync", fallbacks=("NUMBER",))
 
 
 def test_no_two_settings_have_a_name_in_common() -> None:
     options = OPTIONS.values()
-    for names in ([flag for option in options for flag in option.flags.split()], [o.variable for o in options]):
+    for names in (
+        [flag for option in options for flag in option.flags.split()],
+        [o.variable for o in options if o.variable],
+    ):
         assert len(names) == len(set(names))
 
 

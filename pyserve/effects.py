@@ -1,0 +1,37 @@
+"""Settings that were changed without having an effect: nothing is parsed and ignored without a word."""
+
+from pyserve.settings import DEFAULTS, OPTIONS, Settings, WorkerClass, flag_of
+
+
+def ineffective(settings: Settings, worker_class: WorkerClass, interface: str = "auto") -> list[str]:
+    """One line for each setting that was changed without having an effect.
+
+    worker_class, interface: of the running worker; interface "auto" when the application is not known yet.
+    """
+    lines = [
+        f"{flag_of(name)} has no effect with --worker-class {worker_class}: it is for {option.only}"
+        for name, option in OPTIONS.items()
+        if option.only not in ("", worker_class) and _changed(settings, name)
+    ]
+    if worker_class == "async" and interface == "asgi" and _changed(settings, "threads"):
+        lines.append("--threads has no effect on an ASGI application")
+    if worker_class == "async" and interface == "wsgi":
+        lines += [
+            f"{flag_of(name)} has no effect on a WSGI application"
+            for name in ("lifespan", "disconnect_grace")
+            if _changed(settings, name)
+        ]
+    lines += [
+        f"{flag_of(rate)} has no effect without {flag_of(timeout)}"
+        for rate, timeout in (("body_min_rate", "body_timeout"), ("write_min_rate", "write_timeout"))
+        if _changed(settings, rate) and not getattr(settings, timeout)
+    ]
+    if settings.max_requests_jitter and not settings.max_requests:
+        lines.append("--max-requests-jitter has no effect without --max-requests")
+    if settings.reuse_port and all(address.startswith(("unix:", "fd:")) for address in settings.bind):
+        lines.append("--reuse-port has no effect on unix sockets and inherited descriptors")
+    return lines
+
+
+def _changed(settings: Settings, name: str) -> bool:
+    return bool(getattr(settings, name) != getattr(DEFAULTS, name))

@@ -1,0 +1,48 @@
+"""The command line's forms: abbreviations, values, switches."""
+
+import click
+import pytest
+
+from pyserve.server.command import parse
+
+# (command line, what was given)
+FORMS: list[tuple[str, dict[str, object]]] = [
+    ("-w4 m:app", {"workers": "4", "app": "m:app"}),
+    ("-w 4 m:app", {"workers": "4", "app": "m:app"}),
+    ("m:app -b :1 -b=:2", {"app": "m:app", "bind": (":1", "=:2")}),
+    ("--bind=:1 m:app --bind :2", {"app": "m:app", "bind": (":1", ":2")}),
+    ("--conf x.py", {"config": "x.py"}),
+    ("--conf=x.py", {"config": "x.py"}),
+    ("--thread 4", {"threads": "4"}),
+    ("--error-log -", {"errorlog": "-"}),
+    ("--worker-conn 9", {"worker_connections": "9"}),
+    ("--prel", {"preload_app": True}),
+    ("--no-prel", {"preload_app": False}),
+    ("--access-logformat --conf", {"access_log_format": "--conf"}),
+    ("-t --conf", {"timeout": "--conf"}),
+    ("-t5 --conf x", {"timeout": "5", "config": "x"}),
+    ("--config x --config y", {"config": "y"}),
+    ("--conf x -- m:app", {"config": "x", "app": "m:app"}),
+    ("", {}),
+]
+
+
+@pytest.mark.parametrize(("line", "given"), FORMS)
+def test_forms(line: str, given: dict[str, object]) -> None:
+    assert parse(line.split()) == given
+
+
+@pytest.mark.parametrize(
+    ("line", "piece"),
+    [
+        ("--worker 4", "--worker may mean --worker-class, --worker-connections, --workers: give more of it"),
+        ("--nowhere", "No such option"),
+        ("-w", "requires an argument"),
+        ("--conf", "requires an argument"),
+        ("-- --conf x", "unexpected extra argument"),
+    ],
+)
+def test_what_is_refused(line: str, piece: str) -> None:
+    with pytest.raises(click.UsageError) as caught:
+        parse(line.split())
+    assert piece in caught.value.format_message()
