@@ -27,6 +27,7 @@ from pyserve.values.option import Group, Option, option_of, setting
 
 WorkerClass = Literal["sync", "async"]
 Interface = Literal["auto", "wsgi", "asgi"]
+Hook = Callable[..., object] | None
 
 EXIT_CONFIGURATION: Final = 1
 EXIT_COMMAND_LINE: Final = 2
@@ -352,6 +353,83 @@ class Settings:
         "info",
         kinds.choice("debug", "info", "warning", "error", "critical"),
         "The least important message that is written to it.",
+    )
+
+    # By configuration file or keyword only; docs/hooks.md tells more.
+    on_starting: Hook = setting(
+        Group.HOOKS,
+        "",
+        None,
+        kinds.hook("server"),
+        "Called in the master before it opens its listeners, at its first start.",
+    )
+    on_reload: Hook = setting(
+        Group.HOOKS,
+        "",
+        None,
+        kinds.hook("server"),
+        "Called in the master at a reload (HUP), with the new configuration.",
+    )
+    when_ready: Hook = setting(
+        Group.HOOKS, "", None, kinds.hook("server"), "Called in the master once it listens, before the first worker."
+    )
+    pre_fork: Hook = setting(
+        Group.HOOKS, "", None, kinds.hook("server, worker"), "Called in the master before a worker is forked."
+    )
+    post_fork: Hook = setting(
+        Group.HOOKS,
+        "",
+        None,
+        kinds.hook("server, worker"),
+        "Called in a new worker, before the application is loaded there.",
+    )
+    post_worker_init: Hook = setting(
+        Group.HOOKS,
+        "",
+        None,
+        kinds.hook("worker"),
+        "Called in a worker when the application is loaded, before it serves.",
+    )
+    worker_int: Hook = setting(
+        Group.HOOKS, "", None, kinds.hook("worker"), "Called in a worker that is told to stop at once (INT, QUIT)."
+    )
+    worker_abort: Hook = setting(
+        Group.HOOKS, "", None, kinds.hook("worker"), "Called in a worker that is ended for being silent (ABRT)."
+    )
+    pre_exec: Hook = setting(
+        Group.HOOKS,
+        "",
+        None,
+        kinds.hook("server"),
+        "Called in the process that is about to become the new master (USR2).",
+    )
+    pre_request: Hook = setting(
+        Group.HOOKS,
+        "",
+        None,
+        kinds.hook("worker, req"),
+        "Called in the worker before each request is given to the application.",
+    )
+    post_request: Hook = setting(
+        Group.HOOKS,
+        "",
+        None,
+        kinds.hook("worker, req, environ, resp", least=2),
+        "Called in the worker after each request; may take less arguments.",
+    )
+    child_exit: Hook = setting(
+        Group.HOOKS, "", None, kinds.hook("server, worker"), "Called in the master when a worker has ended."
+    )
+    worker_exit: Hook = setting(Group.HOOKS, "", None, kinds.hook("server, worker"), "Called in a worker when it ends.")
+    nworkers_changed: Hook = setting(
+        Group.HOOKS,
+        "",
+        None,
+        kinds.hook("server, new_value, old_value"),
+        "Called in the master when the number of workers is set.",
+    )
+    on_exit: Hook = setting(
+        Group.HOOKS, "", None, kinds.hook("server"), "Called in the master when all workers have ended."
     )
 
     check_config: bool = setting(

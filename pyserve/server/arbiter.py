@@ -23,9 +23,12 @@ from pyserve.server.events import (
     Beat,
     Event,
     Exited,
+    Fewer,
     Finish,
     GiveUp,
     Kill,
+    Manner,
+    More,
     Ready,
     Release,
     Reload,
@@ -69,12 +72,14 @@ class Arbiter:
             if member.pid is not None:
                 fd = pipes.get(member.age)
                 self._watch(Child(member.age, member.pid, member.seat, member.slot, fd))
+                equipment.hooks.adopt(member, equipment.board)
 
     def run(self) -> int:
         """Serve until told to stop; the exit code."""
         if self._is.wakeup.stop_waits() is None:  # else nobody is worth starting
             self._do(self._supervisor.start(time.monotonic()))
         while self._exit_code is None:
+            self._heed_hooks()
             for key, _ in self._selector.select(self._pause()):
                 key.data()
             self._reap()
@@ -85,7 +90,7 @@ class Arbiter:
 
     def _pause(self) -> float:
         now = time.monotonic()
-        due = self._supervisor.due(now)
+        due = self._supervisor.due(now) if not self._is.hooks.broken else now
         return TICK if due is None else min(TICK, max(0.0, due - now))
 
     # Events
@@ -93,7 +98,19 @@ class Arbiter:
     def _tell(self, event: Event) -> None:
         if isinstance(event, Ready | Reload):
             self._reports.forget()
-        self._do(self._supervisor.handle(event, time.monotonic()))
+        actions = self._supervisor.handle(event, time.monotonic())
+        self._is.hooks.count_changed(self._supervisor.wanted)
+        self._do(actions)
+
+    def _heed_hooks(self) -> None:
+        """What hooks ask for: the end, by raising, or another number of workers."""
+        hooks = self._is.hooks
+        if hooks.broken and self._supervisor.phase in (Phase.SERVING, Phase.STOPPING):
+            self._tell(Stop(Manner.QUICK))
+        wish, hooks.server.wish = hooks.server.wish, None
+        change = wish - self._supervisor.wanted if wish is not None else 0
+        for _ in range(abs(change)):
+            self._tell(More() if change > 0 else Fewer())
 
     def _hear_signals(self) -> None:
         for number in self._is.wakeup.read():
@@ -159,6 +176,8 @@ class Arbiter:
             if slot.state is State.DRAINING:
                 self._tell(Retiring(child.age))  # so quickly that nobody had seen it
             self._reports.served(child, slot)
+        self._is.hooks.child_exit(child.pid)
+        if slot is not None:
             slot.clear()
         self._tell(Exited(child.age, code))
 

@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pyserve.server.children import Entry, pipe
+from pyserve.server.hooks import MasterHooks
 from pyserve.server.pidfile import Pidfile
 from pyserve.server.sockets import Listeners, open_listeners
 from pyserve.server.takeover import Inheritance, Origin
 from pyserve.server.wakeup import Interrupted, Wakeup
 from pyserve.settings import Settings, SettingsError
 from pyserve.workers.application import Application, ApplicationLoadError, choose_worker_class, load
+from pyserve.workers.hooks import HookError
 from pyserve.workers.logs import ErrorLog
 from pyserve.workers.scoreboard import Scoreboard, room
 
@@ -37,6 +39,7 @@ class Equipment:
     board: Scoreboard
     alive: tuple[int, int]
     application: Application | None
+    hooks: MasterHooks
 
 
 @contextlib.contextmanager
@@ -48,17 +51,23 @@ def equipped(
     entry: Entry,
     before: Inheritance | None = None,
 ) -> Iterator[Equipment]:
-    """Everything, ready to fork. Raises PidfileError, BindError, ApplicationLoadError or SettingsError.
+    """Everything, ready to fork. Raises PidfileError, BindError, ApplicationLoadError, SettingsError or HookError.
 
     The wake-up is the caller's: a signal that stops raises Interrupted where all of this waits for something, after
     what was got is given back.
     """
     raise_descriptor_limit()
+    hooks = MasterHooks(settings, log)
     with contextlib.ExitStack() as stack:
         if settings.pidfile is not None:
             pidfile = Pidfile(settings.pidfile)
             pidfile.create()
             stack.callback(pidfile.remove)
+        if before is not None:
+            hooks.starting(before.wanted)
+        else:
+            with wakeup.interruptible():
+                hooks.starting(None)
         listeners = _listeners(settings, log, before, wakeup)
         stack.callback(listeners.close)
         log.info("Listening at: %s (%s)", ",".join(listeners.names()), os.getpid())
@@ -68,6 +77,7 @@ def equipped(
             log.info("Using worker: %s", worker_class)
         alive = before.alive if before else pipe()
         stack.callback(_close, *alive)
+        hooks.listening(listeners.of_seat(0), application, again=before is not None)
         yield Equipment(
             settings=settings,
             log=log,
@@ -79,6 +89,7 @@ def equipped(
             board=_board(settings, before),
             alive=alive,
             application=application,
+            hooks=hooks,
         )
 
 
@@ -97,7 +108,7 @@ def preload(settings: Settings, log: ErrorLog) -> Application:
 
 def told(error: BaseException) -> str:
     """An error's text, with the application's own traceback where there is one."""
-    trace = error.traceback if isinstance(error, ApplicationLoadError) else None
+    trace = error.traceback if isinstance(error, ApplicationLoadError | HookError) else None
     return f"{error}\n{trace.rstrip()}" if trace else str(error)
 
 

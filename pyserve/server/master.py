@@ -16,11 +16,15 @@ from pyserve.server.wakeup import Wakeup
 from pyserve.settings import EXIT_CONFIGURATION, Settings, SettingsError
 from pyserve.workers import logs
 from pyserve.workers.application import ApplicationLoadError, prepare_import_path
+from pyserve.workers.hooks import HookError
 from pyserve.workers.logs import ErrorLog
 from pyserve.workers.worker import run
 
 EXIT_MASTER_BROKE: Final = 255
 """As with gunicorn. The workers notice that the master is gone, and drain."""
+
+EXIT_HOOK_FAILED: Final = 1
+"""As with gunicorn, of a hook before the first worker or after the last; one in between breaks the master."""
 
 
 def serve(settings: Settings, *, entry: Entry | None = None) -> int:
@@ -39,12 +43,15 @@ def serve(settings: Settings, *, entry: Entry | None = None) -> int:
     try:
         wakeup.install()
         with equipped(settings, log, wakeup, origin, entry or run, before) as equipment:
-            return Arbiter(equipment).run()
+            code = Arbiter(equipment).run()
     except BaseException as error:
         return _exit_code(error, wakeup, log)
     finally:
         wakeup.close()
         log.info("Shutting down: Master")
+    if equipment.hooks.broken:
+        return EXIT_MASTER_BROKE
+    return code if equipment.hooks.on_exit() else EXIT_HOOK_FAILED
 
 
 def _trial(settings: Settings, log: ErrorLog) -> int:
@@ -68,6 +75,8 @@ def _exit_code(error: BaseException, wakeup: Wakeup, log: ErrorLog) -> int:
     match error:
         case BindError() | PidfileError():
             code = EXIT_CONFIGURATION
+        case HookError():
+            code = EXIT_HOOK_FAILED
         case ApplicationLoadError() | SettingsError():
             code = error.exit_code
         case Exception():

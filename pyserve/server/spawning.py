@@ -49,6 +49,10 @@ class Spawner:
             log=self._is.log,
             multiprocess=multiprocess,
         )
+        if not self._is.hooks.before_fork(context):
+            os.close(reader)
+            os.close(context.ready_fd)
+            return None
         return self._fork(context, reader)
 
     def _fork(self, context: WorkerContext, reader: int) -> Child | None:
@@ -63,6 +67,7 @@ class Spawner:
             os.close(context.ready_fd)
             return None
         os.close(context.ready_fd)
+        self._is.hooks.after_fork(context, pid)
         return Child(context.age, pid, context.index, context.slot.index, reader)
 
     def _be_worker(self, context: WorkerContext, reader: int) -> None:
@@ -80,4 +85,6 @@ class Spawner:
             self._is.log.info("Booting worker with pid: %s", os.getpid())
             code = children.work(self._is.entry, context)
         finally:
+            if context.hooks is not None:
+                context.hooks.leaves()
             children.end(code, self._is.log)

@@ -22,6 +22,7 @@ class Group(StrEnum):
     TIMEOUTS = "Timeouts"
     LIMITS = "Limits"
     LOGS = "Logs"
+    HOOKS = "Hooks"
     ACTIONS = "Actions"
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pyserve.protocol.errors import Disconnected, ProtocolError
 from pyserve.protocol.exchange import Exchange, FileSpan, Receiving
 from pyserve.protocol.http1 import Awaiting, Persistence
-from pyserve.protocol.wsgi import Environ, make_environ, serve
+from pyserve.protocol.wsgi import Environ, serve
 from pyserve.workers.channel import RECEIVE, RECEIVE_HEAD, Channel, Stage
 from pyserve.workers.pace import Pace
 from pyserve.workers.patience import READABLE, WRITABLE
@@ -206,7 +206,7 @@ class Connection(Channel):
         exchange.called = hand.since = now
         self._hand = hand
         try:
-            environ = make_environ(exchange, self._template, deck.keys)
+            environ = deck.make_environ(exchange, self._template, deck.keys)
             if deck.keeps_environ:
                 self.environ = environ
             serve(deck.application, environ, exchange, self)

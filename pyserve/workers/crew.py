@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pyserve.settings import Settings
     from pyserve.workers.access import AccessLog
     from pyserve.workers.application import Application
+    from pyserve.workers.request_hooks import RequestHooks
     from pyserve.workers.worker import WorkerContext
 
 _UNLIMITED = sys.maxsize
@@ -69,8 +70,10 @@ class Crew:
     """One worker's share of everything that is not sockets.
 
     config: of all its wires. counters: thread 0's words on the scoreboard, for a worker with one thread.
-    connections: how many may be open at once.
+    connections: how many may be open at once. request_hooks: where there is a hook around requests.
     """
+
+    request_hooks: RequestHooks | None = None
 
     def __init__(self, context: WorkerContext, application: Application, access: AccessLog | None) -> None:
         settings = context.settings
@@ -116,6 +119,11 @@ class Crew:
         slot.state = State.READY
         self._tell(b"R")
 
+    def initialised(self) -> None:
+        """The application is loaded, and signals are handled; nobody is served yet. Raises `HookError`."""
+        if self.context.hooks is not None:
+            self.context.hooks.initialised(self)
+
     def fail(self, reason: str, code: int = COULD_NOT_BOOT) -> int:
         """The worker cannot serve: tell the master why, and return what to exit with."""
         self._tell(b"F" + bytes([code]) + reason.encode("utf-8", "backslashreplace"))
@@ -125,7 +133,8 @@ class Crew:
         """Take over the worker's signals; `wake` makes the worker look at `phase`. For the main thread.
 
         On ABRT, by which the master ends a worker that is stuck, faulthandler writes the stacks of all threads to the
-        error log: in C, as the interpreter may be what hangs. Then the process exits with 1.
+        error log: in C, as the interpreter may be what hangs. Then, where the interpreter still runs, the worker_abort
+        hook is called, and the process exits with 1.
         """
         self._wake = wake
         faulthandler.disable()  # were it enabled already, it would go on to the handler from before
@@ -152,12 +161,16 @@ class Crew:
         if number == signal.SIGTERM:
             self.drain()
         elif number in (signal.SIGINT, signal.SIGQUIT):
+            if self.context.hooks is not None:
+                self.context.hooks.interrupted()
             self.quit()
         elif number == signal.SIGUSR1:
             self.log.reopen()
             if self.access is not None:
                 self.access.reopen()
         elif number == signal.SIGABRT:
+            if self.context.hooks is not None:
+                self.context.hooks.aborted()
             self.abandon(1)
 
     def drain(self) -> None:
@@ -180,6 +193,8 @@ class Crew:
         if self.access is not None:
             self.access.flush()
         self.log.info("Worker exiting (pid: %s)", os.getpid())
+        if self.context.hooks is not None:
+            self.context.hooks.leaves()
         os._exit(code)
 
     @property
@@ -201,10 +216,15 @@ class Crew:
         self.drain()
 
     def _retire(self) -> None:
-        """Enough requests were served: the master starts a successor at once."""
+        """Enough requests were served."""
         self.log.info("Autorestarting worker after current request.")
-        self._tell(b"D")
-        self.drain()
+        self.retire()
+
+    def retire(self) -> None:
+        """End by itself: the master starts a successor at once. To be called again has no effect."""
+        if self.phase is Phase.RUNNING:
+            self._tell(b"D")
+            self.drain()
 
     def _tell(self, message: bytes) -> None:
         with suppress(OSError):  # a master that has died will be noticed

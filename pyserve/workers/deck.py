@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pyserve.protocol.wsgi import EnvironKeys
+from pyserve.protocol.wsgi import EnvironKeys, make_environ
 from pyserve.workers.bodies import Bodies
 from pyserve.workers.deadlines import Deadlines
 from pyserve.workers.patience import Patience
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 class Deck:
     """The shared things, each of which knows its own rules.
 
+    make_environ: `protocol.wsgi`'s, or what calls a hook before it.
+
     keeps_environ: the access log asks for environ variables. crowded: accepting pauses until there is room. drowsy: the
     lookout sleeps for longer than a line of the access log may wait. stopping: all threads are to return.
     """
 
     __slots__ = (
         "application", "bodies", "crew", "crowded", "deadlines", "doors", "drowsy", "keeps_environ", "keys", "lookout",
-        "patience", "relay", "stopping", "table",
+        "make_environ", "patience", "relay", "stopping", "table",
     )  # fmt: skip
 
     doors: Doors
@@ -39,6 +41,7 @@ class Deck:
         self.crew = crew
         self.application: Any = crew.application.callable
         self.keys = EnvironKeys(settings.header_map)
+        self.make_environ = crew.request_hooks.make_environ if crew.request_hooks else make_environ
         self.table = Table(settings.threads)
         self.deadlines = Deadlines.of(settings)
         self.bodies = Bodies(settings.body_buffer_size, settings.body_buffer_total)

@@ -72,12 +72,14 @@ class AsyncWorker:
 
     def run(self) -> int:
         """Serve; return the exit code of the process."""
-        loop = self.loop
+        loop, crew = self.loop, self._crew
         asyncio.set_event_loop(loop)
         loop.set_exception_handler(self._report)
-        watcher = Watcher(self._slot, self._registry.busy_with, self._crew.pulse)
+        watcher = Watcher(self._slot, self._registry.busy_with, crew.pulse)
         watcher.start()
         try:
+            crew.handle_signals(self._wake)
+            crew.initialised()
             code = self._complete(self._serve())
             self._complete(self._clean_up())
             return code
@@ -100,7 +102,6 @@ class AsyncWorker:
     async def _serve(self) -> int:
         """From startup to shutdown; return the exit code."""
         crew = self._crew
-        crew.handle_signals(self._wake)
         self.loop.add_reader(crew.context.master_fd, self._master_died)
         self._tick()
         try:
@@ -156,9 +157,12 @@ class AsyncWorker:
     def _asgi_doors(self) -> list[tuple[socket.socket, Factory]]:
         from pyserve.workers.asgi_stream import AsgiStream
 
+        kind = AsgiStream
+        if self._crew.request_hooks is not None:
+            from pyserve.workers.hooked_stream import HookedAsgiStream as kind
         registry = self._registry
         listeners = self._crew.context.listeners
-        return [(listener, partial(AsgiStream, registry, Door(listener))) for listener in listeners]
+        return [(listener, partial(kind, registry, Door(listener))) for listener in listeners]
 
     def _wsgi_doors(self) -> list[tuple[socket.socket, Factory]]:
         from pyserve.workers.environ import Surroundings, Templates, error_stream
@@ -166,7 +170,7 @@ class AsyncWorker:
 
         registry = self._registry
         settings = self._settings
-        hall = Hall(settings)
+        hall = Hall(settings, self._crew.request_hooks)
         self._stop_pool = hall.pool.stop
         multiprocess = self._crew.context.multiprocess
         surroundings = Surroundings(settings.root_path, error_stream(self._log), hall.pool.size > 1, multiprocess)

@@ -47,6 +47,7 @@ class ThreadWorker:
         lookout = deck.lookout
         crew.handle_signals(lookout.wake)
         crew.write_signals_to(lookout.wakeup_fd)
+        crew.initialised()
         others = [
             threading.Thread(target=hand.work, name=f"hand-{number}", daemon=True)
             for number, hand in enumerate(self._hands[1:], 2)

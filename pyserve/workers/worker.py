@@ -13,6 +13,7 @@ from pyserve.settings import SettingsError
 from pyserve.workers import access
 from pyserve.workers.application import Application, ApplicationLoadError, choose_worker_class, load
 from pyserve.workers.crew import BootError, Crew
+from pyserve.workers.hooks import HookError, WorkerHooks
 
 if TYPE_CHECKING:
     from pyserve.settings import Settings
@@ -55,14 +56,17 @@ class WorkerContext:
     log: ErrorLog
     multiprocess: bool
     """Whether the application may run in another process at the same time (`wsgi.multiprocess`)."""
+    hooks: WorkerHooks | None = None
 
 
 def run(context: WorkerContext) -> int:
     """Be a worker; the exit code of the process."""
     try:
+        if context.hooks is not None:
+            context.hooks.forked()
         crew = _muster(context)
         code = _serve(crew)
-    except (ApplicationLoadError, SettingsError, BootError) as error:
+    except (ApplicationLoadError, SettingsError, BootError, HookError) as error:
         return _report_failure(context, error)
     if crew.access is not None:
         crew.access.close()
@@ -71,9 +75,14 @@ def run(context: WorkerContext) -> int:
 
 
 def _muster(context: WorkerContext) -> Crew:
-    application = context.application or load(context.settings)
+    settings, hooks = context.settings, context.hooks
+    application = context.application or load(settings)
     # All workers share the file: what is wrong with it is said by one of them.
-    log = access.setup(context.settings, context.log, None if context.index == 0 else context.log.debug)
+    log = access.setup(settings, context.log, None if context.index == 0 else context.log.debug)
+    if hooks is not None and (settings.pre_request or settings.post_request):
+        from pyserve.workers.request_hooks import HookedCrew, RequestHooks
+
+        return HookedCrew(context, application, log, RequestHooks(settings, hooks.worker))
     return Crew(context, application, log)
 
 
@@ -104,9 +113,9 @@ def _spare_the_collector() -> None:
         gc.set_threshold(_YOUNG_OBJECTS, *older)
 
 
-def _report_failure(context: WorkerContext, error: ApplicationLoadError | SettingsError | BootError) -> int:
+def _report_failure(context: WorkerContext, error: ApplicationLoadError | SettingsError | BootError | HookError) -> int:
     """Tell the master why this worker does not serve; return the exit code."""
-    trace = error.traceback if isinstance(error, ApplicationLoadError) else None
+    trace = error.traceback if isinstance(error, ApplicationLoadError | HookError) else None
     reason = f"{error}\n{trace.rstrip()}" if trace else str(error)
     try:
         os.write(context.ready_fd, b"F" + bytes([error.exit_code]) + reason.encode("utf-8", "backslashreplace"))

@@ -15,7 +15,7 @@ import threading
 from contextvars import copy_context
 from enum import Enum
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyserve.protocol.errors import Disconnected, ProtocolError
 from pyserve.protocol.exchange import Data, Exchange, FileSpan, Receiving
@@ -30,6 +30,9 @@ from pyserve.workers.sendfile import open_rest
 from pyserve.workers.stream import Stream
 from pyserve.workers.writer import HIGH_WATER
 
+if TYPE_CHECKING:
+    from pyserve.workers.request_hooks import RequestHooks
+
 
 class Owner(Enum):
     """Whose turn it is to touch wire and exchange."""
@@ -43,9 +46,13 @@ _THREAD = Owner.THREAD
 
 
 class Hall:
-    """What the WSGI requests of one worker share: threads, environ keys, and the memory for content that arrives."""
+    """What the WSGI requests of one worker share: threads, environ keys, and the memory for content that arrives.
 
-    def __init__(self, settings: Settings) -> None:
+    make_environ: `protocol.wsgi`'s, or what calls a hook before it.
+    """
+
+    def __init__(self, settings: Settings, hooks: "RequestHooks | None" = None) -> None:
+        self.make_environ = hooks.make_environ if hooks else make_environ
         self.pool = Pool(settings.threads if settings.threads > 1 else default_size())
         self.keys = EnvironKeys(settings.header_map)
         self.bodies = Bodies(settings.body_buffer_size, settings.body_buffer_total)
@@ -228,7 +235,7 @@ class WsgiStream(Stream):
     def _start(self, exchange: Exchange) -> None:
         registry = self.registry
         try:
-            self.environ = make_environ(exchange, self._template, self._hall.keys)
+            self.environ = self._hall.make_environ(exchange, self._template, self._hall.keys)
         except ProtocolError as error:
             exchange.fail(error.status, error.text)
             self.flush()

@@ -1,5 +1,7 @@
 """The kinds of value: what each reads and what it refuses."""
 
+import functools
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,7 @@ BAD: list[tuple[str, Kind, object]] = [
     *(("host", kinds.host(), given) for given in ("", "localhost:80", "a b", "http://x", 1)),
     *(("addresses", kinds.addresses(), given) for given in ("", (), [1], 1, ":1,", "x:y")),
     *(("application", kinds.application(), given) for given in ("", "a b", 1, None)),
+    *(("hook", kinds.hook("server"), given) for given in ("", "f", "a b.c", ".f", "..", 1, None, [])),
 ]
 
 
@@ -115,6 +118,61 @@ def test_workers_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processors, "available", lambda: 7)
     assert kinds.workers().parse("auto") == 7
     assert kinds.workers().parse(" AUTO ") == 7
+
+
+class Callable2:
+    def __call__(self, server: object, worker: object) -> None: ...
+
+    def method(self, server: object, worker: object) -> None: ...
+
+
+def of_one(server: object) -> None: ...
+def of_two(server: object, worker: object) -> None: ...
+def of_two_or_three(server: object, worker: object, more: object = None) -> None: ...
+def of_three(server: object, new: object, old: object) -> None: ...
+def of_any(*arguments: object) -> None: ...
+def of_names(server: object, *, worker: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "function",
+    [of_two, of_two_or_three, of_any, functools.partial(of_three, None), Callable2(), Callable2().method, max],
+)
+def test_a_hook_is_what_can_be_called_so(function: object) -> None:
+    assert kinds.hook("server, worker").parse(function) is function
+
+
+@pytest.mark.parametrize("function", [of_one, of_three, of_names, Callable2, lambda: None])
+def test_a_hook_of_other_arguments_is_refused(function: object) -> None:
+    with pytest.raises(ValueError, match=r"^: Value must have an arity of: 2$"):
+        kinds.hook("server, worker").parse(function)
+
+
+def test_a_hook_may_take_less_where_that_is_allowed() -> None:
+    kind = kinds.hook("a, b, c", least=2)
+    assert [kind.parse(function) for function in (of_two, of_three, of_any)] == [of_two, of_three, of_any]
+    with pytest.raises(ValueError, match=r"^: Value must have an arity of: 3$"):
+        kind.parse(of_one)
+
+
+def test_a_hook_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "some_hooks.py").write_text("def post_fork(server, worker):\n    pass\n")
+    (tmp_path / "broken_hooks.py").write_text("1 / 0\n")
+    monkeypatch.chdir(tmp_path)
+    before = sys.path.copy()
+    kind = kinds.hook("server, worker")
+    assert kind.parse(" some_hooks.post_fork ") is sys.modules["some_hooks"].post_fork
+    for given, hint in {
+        "post_fork": ": Value is not import string. Format: module[.submodules...].object",
+        "some_hooks.other": ": Can not load 'other' from 'some_hooks'",
+        "no_such_module.f": ": ModuleNotFoundError: No module named 'no_such_module'",
+        "broken_hooks.f": ": ZeroDivisionError: division by zero",
+        "some_hooks.__name__": ": Value is not callable",
+    }.items():
+        with pytest.raises(ValueError) as caught:
+            kind.parse(given)
+        assert str(caught.value) == hint
+    assert sys.path == before
 
 
 @pytest.mark.parametrize(

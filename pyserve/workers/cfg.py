@@ -1,0 +1,125 @@
+"""The settings as code written for gunicorn reads them: `server.cfg`, `worker.cfg`, a logger class's `cfg`.
+
+Fields of `Settings` have gunicorn's names, so most are passed on as they are. What gunicorn derives (`address`, `env`,
+`uid`, ...) is derived here, and lists and whole numbers of seconds look as they do there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pyserve.settings import DEFAULTS, OPTIONS, Settings
+from pyserve.values.addresses import InheritedAddress, UnixAddress, parse_address
+
+Address = tuple[str, int] | str | int
+
+
+class Entry:
+    """One setting, as in `cfg.settings["workers"]`."""
+
+    __slots__ = ("default", "name", "value")
+
+    def __init__(self, name: str, value: Any, default: Any) -> None:
+        self.name = name
+        self.value = value
+        self.default = default
+
+    def get(self) -> Any:
+        return self.value
+
+    def __repr__(self) -> str:
+        return f"<{self.name}={self.value!r}>"
+
+
+class Entries(Mapping[str, Entry]):
+    """`cfg.settings`: every setting by its name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __getitem__(self, name: str) -> Entry:
+        if name not in OPTIONS:
+            raise KeyError(name)
+        return Entry(name, _as_gunicorn(getattr(self._settings, name)), _as_gunicorn(getattr(DEFAULTS, name)))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(OPTIONS)
+
+    def __len__(self) -> int:
+        return len(OPTIONS)
+
+
+class Config:
+    """gunicorn's `Config` to read from; attributes are settings by their names.
+
+    env_orig: the environment at the start.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.settings = Entries(settings)
+        self.env_orig = dict(os.environ)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in OPTIONS:
+            return _as_gunicorn(getattr(self._settings, name))
+        raise AttributeError(f"No configuration setting for: {name}")
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name} = {entry.value!r}" for name, entry in self.settings.items())
+
+    def set(self, name: str, value: object) -> None:
+        """Refused: the settings are final once the server has started."""
+        raise AttributeError(f"{name}: the settings cannot be changed by a hook; set it in the configuration file")
+
+    @property
+    def address(self) -> list[Address]:
+        """Where the server listens: (host, port), the path of a unix socket, or a descriptor's number."""
+        return [_address(text) for text in self._settings.bind]
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What `raw_env` adds to the environment."""
+        pairs = (text.partition("=") for text in getattr(self._settings, "raw_env", None) or ())
+        return {name: value for name, _, value in pairs}
+
+    @property
+    def uid(self) -> int:
+        user = getattr(self._settings, "user", None)
+        return user if isinstance(user, int) else os.geteuid()
+
+    @property
+    def gid(self) -> int:
+        group = getattr(self._settings, "group", None)
+        return group if isinstance(group, int) else os.getegid()
+
+    @property
+    def proc_name(self) -> str:
+        return getattr(self._settings, "proc_name", None) or "pyserve"
+
+    @property
+    def worker_class_str(self) -> str:
+        """The worker class by its name; empty where the application decides."""
+        return self._settings.worker_class or ""
+
+    @property
+    def is_ssl(self) -> bool:
+        return bool(getattr(self._settings, "certfile", None) or getattr(self._settings, "keyfile", None))
+
+
+def _as_gunicorn(value: Any) -> Any:
+    """Lists where gunicorn has them, and 30 instead of 30.0."""
+    if isinstance(value, tuple):
+        return list(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _address(text: str) -> Address:
+    address = parse_address(text)
+    if isinstance(address, UnixAddress):
+        return address.path
+    if isinstance(address, InheritedAddress):
+        return address.fd
+    return address.host, address.port

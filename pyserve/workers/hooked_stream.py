@@ -1,0 +1,29 @@
+"""The async worker's connection to an ASGI application where a hook is called around each request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyserve.protocol.errors import ProtocolError
+from pyserve.workers.asgi_stream import AsgiStream
+
+if TYPE_CHECKING:
+    from pyserve.protocol.exchange import Exchange
+
+
+class HookedAsgiStream(AsgiStream):
+    """Calls `pre_request` before the application, in the loop's thread."""
+
+    __slots__ = ()
+
+    def begin(self, exchange: Exchange) -> None:
+        requests = self.registry.crew.request_hooks
+        assert requests is not None
+        peer = self.transport.get_extra_info("peername")
+        try:
+            requests.begin(exchange, peer[:2] if isinstance(peer, tuple) else None, "http")
+        except ProtocolError as error:
+            exchange.fail(error.status, error.text)
+            self.flush()
+            return
+        super().begin(exchange)
