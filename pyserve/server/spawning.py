@@ -16,7 +16,7 @@ from pyserve.workers.worker import WorkerContext
 
 
 class Spawner:
-    """Forks workers. family: all children of this master by pid, and selector: its own; a new worker lets go of both."""
+    """Forks workers. family: all children of this master by pid; selector: its own. A new worker lets go of both."""
 
     def __init__(self, equipment: Equipment, family: Mapping[int, Child], selector: selectors.BaseSelector) -> None:
         self._is = equipment
