@@ -28,6 +28,10 @@ def ineffective(settings: Settings, worker_class: WorkerClass, interface: str = 
     ]
     if settings.max_requests_jitter and not settings.max_requests:
         lines.append("--max-requests-jitter has no effect without --max-requests")
+    if settings.initgroups and settings.user is None:
+        lines.append("--initgroups has no effect without --user")
+    if settings.enable_stdio_inheritance and not settings.daemon:
+        lines.append("--enable-stdio-inheritance has no effect without --daemon")
     if settings.reuse_port and all(address.startswith(("unix:", "fd:")) for address in settings.bind):
         lines.append("--reuse-port has no effect on unix sockets and inherited descriptors")
     return lines

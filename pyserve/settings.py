@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from pyserve.values import kinds
+from pyserve.values import kinds, owners
 from pyserve.values.option import Group, Option, option_of, setting
 
 WorkerClass = Literal["sync", "async"]
@@ -119,7 +119,6 @@ class Settings:
     reuse_port: bool = setting(
         Group.SOCKETS, "--reuse-port", False, kinds.switch(), "Give each worker a socket of its own (SO_REUSEPORT)."
     )
-    pidfile: str | None = setting(Group.SOCKETS, "--pid -p", None, kinds.file(), "Write the master's process id here.")
 
     workers: int = setting(
         Group.WORKERS,
@@ -165,6 +164,79 @@ class Settings:
         0,
         kinds.whole(),
         "Add a random number up to this to --max-requests, so that workers do not retire at once.",
+    )
+
+    pidfile: str | None = setting(
+        Group.PROCESSES, "--pid -p", None, kinds.file(), "Write the master's process id here."
+    )
+    user: int | None = setting(
+        Group.PROCESSES,
+        "--user -u",
+        None,
+        owners.user(),
+        "Whose rights the workers have. The master keeps those that it was started with.",
+    )
+    group: int | None = setting(
+        Group.PROCESSES, "--group -g", None, owners.group(), "The group of the workers. Unset: that of the master."
+    )
+    initgroups: bool = setting(
+        Group.PROCESSES,
+        "--initgroups",
+        False,
+        kinds.switch(),
+        "Give the workers all groups that --user is a member of.",
+    )
+    umask: int = setting(
+        Group.PROCESSES,
+        "--umask -m",
+        0,
+        owners.mask(),
+        "The permissions that unix sockets do not get.",
+    )
+    raw_env: tuple[str, ...] = setting(
+        Group.PROCESSES,
+        "--env -e",
+        (),
+        kinds.assignments(),
+        "Set a variable for the application, in its environment.",
+    )
+    env_file: str | None = setting(
+        Group.PROCESSES,
+        "--env-file",
+        None,
+        kinds.file(),
+        "Set the variables in this file for the application, but those that are set already; needs python-dotenv. "
+        "PORT, WEB_CONCURRENCY and the like are read from it, too, variables named PYSERVE_ are not.",
+        fallbacks=("UVICORN_ENV_FILE",),
+        common_word=True,
+    )
+    pythonpath: tuple[str, ...] = setting(
+        Group.PROCESSES,
+        "--pythonpath",
+        (),
+        kinds.texts("directories, separated by commas", "DIRECTORIES", separator=","),
+        "Look for modules here first.",
+    )
+    proc_name: str | None = setting(
+        Group.PROCESSES,
+        "--name -n",
+        None,
+        kinds.text(),
+        "The name in the title of the processes, pyserve: master [NAME]. Unset: APP. Without the package setproctitle "
+        "titles stay as they are.",
+    )
+    default_proc_name: str | None = setting(
+        Group.PROCESSES, "", None, kinds.text(), "The name where --name gives none, instead of APP."
+    )
+    daemon: bool = setting(
+        Group.PROCESSES, "--daemon -D", False, kinds.switch(), "Go on in the background, without the terminal."
+    )
+    enable_stdio_inheritance: bool = setting(
+        Group.PROCESSES,
+        "--enable-stdio-inheritance -R",
+        False,
+        kinds.switch(),
+        "With --daemon: keep stdout and stderr, unless they are a terminal.",
     )
 
     interface: Interface = setting(

@@ -43,9 +43,11 @@ from pyserve.server.events import (
     Tick,
 )
 from pyserve.server.lives import Lives
+from pyserve.server.ownership import give_logs
 from pyserve.server.reports import Reports
 from pyserve.server.spawning import Spawner
 from pyserve.server.supervisor import Phase, Policy, Supervisor
+from pyserve.server.systemd import Health, Notifier
 from pyserve.workers.scoreboard import Slot, State
 
 TICK: Final = 1.0
@@ -65,6 +67,7 @@ class Arbiter:
         self._exit_code: int | None = None
         self._todo: deque[Action] = deque()
         self._selector = selectors.DefaultSelector()
+        self._service = Notifier(os.environ, equipment.log, reloading=equipment.before is not None)
         self._spawner = Spawner(equipment, self._children, self._selector)
         self._selector.register(equipment.wakeup, selectors.EVENT_READ, self._hear_signals)
         pipes = equipment.before.pipes if equipment.before else {}
@@ -85,13 +88,24 @@ class Arbiter:
             self._reap()
             self._read_board()
             self._tell(Tick())
+            self._service.look(self._health(), time.monotonic())
         self._selector.close()
         return self._exit_code
 
     def _pause(self) -> float:
         now = time.monotonic()
         due = self._supervisor.due(now) if not self._is.hooks.broken else now
-        return TICK if due is None else min(TICK, max(0.0, due - now))
+        pause = TICK if due is None else min(TICK, max(0.0, due - now))
+        return min(pause, self._service.due(now))
+
+    def _health(self) -> Health:
+        supervisor = self._supervisor
+        return Health(
+            ready=supervisor.ready,
+            wanted=supervisor.wanted,
+            reloading=supervisor.reloading or self._lives.trial is not None,
+            stopping=supervisor.phase is not Phase.SERVING,
+        )
 
     # Events
 
@@ -124,9 +138,13 @@ class Arbiter:
                     continue
                 case Reload() if self._is.settings.preload_app:
                     if self._supervisor.phase is Phase.SERVING:
+                        self._service.reloading()
                         self._lives.begin_trial()
                     continue
+                case Reload():
+                    self._service.reloading()
                 case Reopen():
+                    give_logs(self._is.settings)
                     self._log.reopen()
                 case Stop():
                     self._lives.end_trial()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from pyserve.server.children import Entry, pipe
 from pyserve.server.hooks import MasterHooks
+from pyserve.server.ownership import Owner
 from pyserve.server.pidfile import Pidfile
 from pyserve.server.sockets import Listeners, open_listeners
 from pyserve.server.takeover import Inheritance, Origin
@@ -128,7 +129,10 @@ def _listeners(settings: Settings, log: ErrorLog, before: Inheritance | None, wa
         with wakeup.interruptible():
             time.sleep(seconds)
 
-    return open_listeners(settings.bind, settings.backlog, log, reuse_port=settings.reuse_port, pause=pause)
+    owner = Owner.of_workers(settings)
+    return open_listeners(
+        settings.bind, settings.backlog, log, reuse_port=settings.reuse_port, pause=pause, owner=owner
+    )
 
 
 def _application(settings: Settings, log: ErrorLog, before: Inheritance | None, wakeup: Wakeup) -> Application | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from pyserve import __version__
-from pyserve.server import signals, takeover
+from pyserve.server import signals, starter, systemd, takeover
 from pyserve.server.arbiter import Arbiter
 from pyserve.server.children import Entry
+from pyserve.server.daemon import detach
 from pyserve.server.equipment import equipped, preload, told
+from pyserve.server.ownership import give_logs
 from pyserve.server.pidfile import PidfileError
 from pyserve.server.sockets import BindError
 from pyserve.server.takeover import Origin
@@ -17,7 +19,9 @@ from pyserve.settings import EXIT_CONFIGURATION, Settings, SettingsError
 from pyserve.workers import logs
 from pyserve.workers.application import ApplicationLoadError, prepare_import_path
 from pyserve.workers.hooks import HookError
+from pyserve.workers.identity import set_title
 from pyserve.workers.logs import ErrorLog
+from pyserve.workers.variables import set_variables
 from pyserve.workers.worker import run
 
 EXIT_MASTER_BROKE: Final = 255
@@ -33,19 +37,32 @@ def serve(settings: Settings, *, entry: Entry | None = None) -> int:
     entry: what a worker process runs, instead of `pyserve.workers.worker.run`.
     """
     origin = Origin.now()  # before --chdir: the next life reads the same relative paths once more
+    titled = set_title(settings, "master")  # before the environment changes, beside which the title lies
     prepare_import_path(settings)
+    set_variables(settings)
+    give_logs(settings)
     log = logs.setup(settings)
     if takeover.is_trial():
         return _trial(settings, log)
     before = takeover.inherited()
+    settings = systemd.with_its_sockets(settings, log)
+    detached = detach() if settings.daemon and before is None else None
     wakeup = Wakeup(before.wakeup if before else None)
     log.info("Starting pyserve %s", __version__)
+    if before is None:
+        for remark in starter.remarks(settings, titled=titled):
+            log.warning("%s", remark)
     try:
         wakeup.install()
         with equipped(settings, log, wakeup, origin, entry or run, before) as equipment:
+            if detached is not None:
+                detached.succeed(keep_output=settings.enable_stdio_inheritance)
             code = Arbiter(equipment).run()
     except BaseException as error:
-        return _exit_code(error, wakeup, log)
+        code = _exit_code(error, wakeup, log)
+        if detached is not None:
+            detached.fail(code)
+        return code
     finally:
         wakeup.close()
         log.info("Shutting down: Master")

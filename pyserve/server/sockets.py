@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from pyserve.server.ownership import Owner
 from pyserve.values.addresses import Address, InheritedAddress, TcpAddress, UnixAddress, parse_address
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ BIND_ATTEMPTS: Final = 5
 BIND_PAUSE: Final = 1.0
 _SOMAXCONN: Final = "/proc/sys/net/core/somaxconn"
 _ANY_IPV4: Final = "0.0.0.0"
+_NOBODY: Final = Owner()
 _UNSENT: Final = 131072  # octets that wait in the kernel for one client, besides those that are under way
 
 
@@ -137,15 +139,19 @@ def open_listeners(
     *,
     reuse_port: bool = False,
     pause: Callable[[float], None] = time.sleep,
+    owner: Owner = _NOBODY,
 ) -> Listeners:
-    """Listen at every address, or raise BindError and leave nothing behind. An address in use is tried again."""
+    """Listen at every address, or raise BindError and leave nothing behind. An address in use is tried again.
+
+    owner: of unix sockets' files.
+    """
     addresses = [parse_address(text) for text in binds]
     listeners = Listeners(bounds := [], backlog)
     _compare_backlog(backlog, log)
     try:
         for address in addresses:
             ipv6_only = _ipv4_has_the_port(address, addresses)
-            bounds.append(_open_patiently(address, _Options(backlog, reuse_port, ipv6_only), log, pause))
+            bounds.append(_open_patiently(address, _Options(backlog, reuse_port, ipv6_only, owner), log, pause))
     except BaseException:
         listeners.close()
         raise
@@ -157,6 +163,7 @@ class _Options:
     backlog: int
     reuse_port: bool
     ipv6_only: bool
+    owner: Owner
 
 
 def _open_patiently(address: Address, options: _Options, log: ErrorLog, pause: Callable[[float], None]) -> Bound:
@@ -234,8 +241,9 @@ def _open_unix(address: UnixAddress, options: _Options) -> Bound:
     path = os.path.abspath(address.path)  # the application may change the working directory
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # A proxy in front usually runs as another user: whoever may enter the directory may connect, as with gunicorn.
-    umask = os.umask(0)
+    # A proxy in front usually runs as another user: unless told otherwise by --umask whoever may enter the directory
+    # may connect, as with gunicorn.
+    umask = os.umask(options.owner.umask)
     try:
         listener.bind(path)
     except BaseException:
@@ -244,6 +252,12 @@ def _open_unix(address: UnixAddress, options: _Options) -> Bound:
     finally:
         os.umask(umask)
     status = os.stat(path)
+    try:
+        options.owner.take(path)
+    except BaseException:
+        listener.close()
+        _unlink_own(path, status.st_dev, status.st_ino)
+        raise
     listener.listen(options.backlog)
     listener.setblocking(False)
     return Bound(address, {0: listener}, made=(path, status.st_dev, status.st_ino))

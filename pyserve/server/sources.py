@@ -22,6 +22,7 @@ from pyserve.values.addresses import DEFAULT_HOST, DEFAULT_PORT, TcpAddress
 from pyserve.values.kinds import near
 from pyserve.values.option import PREFIX, Option, shown_value
 from pyserve.values.reference import parse_reference
+from pyserve.workers.variables import read_file
 
 ARGUMENTS: Final = ("GUNICORN_CMD_ARGS", "PYSERVE_CMD_ARGS")
 """Variables that hold a command line; the later one overrules."""
@@ -111,6 +112,7 @@ def resolve(
     """
     layers = (*below, Layer(source, by_field(given, source)))
     table = _Table(tuple(reversed(layers)), environ)
+    table.read_env_file()
     for name, option in OPTIONS.items():
         table.read(name, option)
     table.combine_host_and_port()
@@ -132,6 +134,18 @@ class _Table:
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    written: Mapping[str, str] = field(default_factory=dict)
+    """The variables in the `env_file`. As with uvicorn they are fallbacks of the environment's, and for the platform's
+    variables only."""
+
+    def read_env_file(self) -> None:
+        self.read("env_file", OPTIONS["env_file"])
+        if self.values["env_file"] is not None:
+            origin = self.origins["env_file"]
+            try:
+                self.written = read_file(self.values["env_file"], origin.where)
+            except SettingsError as error:
+                raise SettingsError(str(error), origin.exit_code) from None
 
     def read(self, name: str, option: Option) -> None:
         origin = self.origins[name] = self._origin(name, option)
@@ -189,8 +203,8 @@ class _Table:
         for variable in option.fallbacks:
             if self._is_moot(name):
                 break
-            if text := self._variable(variable):
-                uvicorn = variable.startswith("UVICORN_")
+            uvicorn = variable.startswith("UVICORN_")
+            if text := self._variable(variable) or ("" if uvicorn else self.written.get(variable, "").strip()):
                 return Origin(Source.UVICORN if uvicorn else Source.PLATFORM, variable, text)
         return Origin(Source.DEFAULT, flag_of(name))
 

@@ -136,6 +136,16 @@ class Supervisor:
         return len(self._seats)
 
     @property
+    def ready(self) -> int:
+        """How many workers serve and are to go on."""
+        return sum(member.life is Life.READY for member in self._members.values())
+
+    @property
+    def reloading(self) -> bool:
+        """Whether there are old workers that new ones are to follow."""
+        return self._reloading
+
+    @property
     def last_age(self) -> int:
         return self._age
 

@@ -220,6 +220,30 @@ def addresses() -> Kind:
     return Kind(expected, "ADDRESS", parse, repeats=True)
 
 
+def assignments() -> Kind:
+    """Variables of the environment, each `NAME=value`."""
+
+    def parse(given: object) -> tuple[str, ...]:
+        found = _texts(given)
+        if any(not one.partition("=")[0].strip() or "=" not in one for one in found):
+            raise ValueError
+        return found
+
+    return Kind("NAME=value", "NAME=VALUE", parse, repeats=True)
+
+
+def texts(expected: str, metavar: str, *, separator: str = "") -> Kind:
+    """Several texts; separator: what may stand between them in one."""
+
+    def parse(given: object) -> tuple[str, ...]:
+        found = _texts(given)
+        if separator:
+            found = tuple(part.strip() for one in found for part in one.split(separator) if part.strip())
+        return found
+
+    return Kind(expected, metavar, parse, repeats=True)
+
+
 def application() -> Kind:
     """`module:attribute` as text, or the application itself (only from a keyword)."""
 
@@ -297,3 +321,11 @@ def _text(given: object) -> str:
     if not isinstance(given, str) or any(mark in given for mark in "\0\r\n"):
         raise ValueError
     return given
+
+
+def _texts(given: object) -> tuple[str, ...]:
+    parts = given if isinstance(given, list | tuple | set | frozenset) else [given]
+    found = tuple(_text(part) for part in parts)
+    if not all(one.strip() for one in found):
+        raise ValueError
+    return found

@@ -18,6 +18,7 @@ class Group(StrEnum):
     APPLICATION = "Application"
     SOCKETS = "Sockets"
     WORKERS = "Workers"
+    PROCESSES = "Processes"
     PROTOCOLS = "Protocols"
     TIMEOUTS = "Timeouts"
     LIMITS = "Limits"

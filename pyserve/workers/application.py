@@ -22,6 +22,7 @@ from pyserve.workers.interface import UnknownInterface, is_unmade, recognise
 
 EXIT_APPLICATION = 4
 
+_places: list[str] = []  # what `prepare_import_path` has put first
 _DEFAULT_NAMES = ("application", "app")
 _EXPECTED = "WSGI applications take (environ, start_response), ASGI applications take (scope, receive, send)"
 
@@ -53,15 +54,18 @@ class WorkerClassError(SettingsError):
 
 
 def prepare_import_path(settings: Settings) -> None:
-    """Change to `chdir`, and put `app_dir` or else the working directory first on `sys.path`. May be called again."""
+    """Change to `chdir`, and put `app_dir` or else the working directory first on `sys.path`, behind `pythonpath` only.
+    May be called again."""
     try:
         if settings.chdir is not None:
             os.chdir(settings.chdir)
-        directory = os.path.abspath(settings.app_dir or os.curdir)
+        # As with gunicorn the last one is looked at first.
+        places = [os.path.abspath(place) for place in (*reversed(settings.pythonpath), settings.app_dir or os.curdir)]
     except OSError as error:
         raise SettingsError(f"working directory {settings.chdir or os.curdir!r}: {error.strerror}") from None
-    if sys.path[:1] != [directory]:
-        sys.path.insert(0, directory)
+    if sys.path[: len(places)] != places:
+        sys.path[:0] = places
+    _places[:] = places
 
 
 def load(settings: Settings) -> Application:
@@ -136,12 +140,12 @@ def _no_module(name: str, missing: str) -> str:
     """The text for a module that there is not. missing: `name` or the parent of it that was not found."""
     parent, _, last = missing.rpartition(".")
     package = sys.modules.get(parent) if parent else None
-    places = list(getattr(package, "__path__", [])) if package else [sys.path[0]]
+    places = list(getattr(package, "__path__", [])) if package else _places or [sys.path[0]]
     if package is not None and not places:
         return f"no module {missing!r}: {parent!r} is a module ({package.__file__}), not a package"
     hint = near(last, _modules(places))
     if not hint and package is None:
-        hint = _elsewhere(places[0], last)
+        hint = _elsewhere(places[-1], last)
     installed = "" if package else " and in the installed packages"
     return f"no module {missing!r}: looked in {', '.join(places)}{installed}{hint}"
 

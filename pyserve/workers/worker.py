@@ -14,6 +14,7 @@ from pyserve.workers import access
 from pyserve.workers.application import Application, ApplicationLoadError, choose_worker_class, load
 from pyserve.workers.crew import BootError, Crew
 from pyserve.workers.hooks import HookError, WorkerHooks
+from pyserve.workers.identity import give_up_rights, set_title
 
 if TYPE_CHECKING:
     from pyserve.settings import Settings
@@ -76,6 +77,8 @@ def run(context: WorkerContext) -> int:
 
 def _muster(context: WorkerContext) -> Crew:
     settings, hooks = context.settings, context.hooks
+    set_title(settings, "worker")
+    give_up_rights(settings)
     application = context.application or load(settings)
     # All workers share the file: what is wrong with it is said by one of them.
     log = access.setup(settings, context.log, None if context.index == 0 else context.log.debug)

@@ -80,6 +80,8 @@ def test_every_setting_is_an_option(served: list[Settings]) -> None:
         "lifespan": ["--lifespan", "off"],
         "header_map": ["--header-map", "refuse"],
         "access_log_format": ["--access-logformat", "%(h)s"],
+        "raw_env": ["--env", "A=b"],
+        "env_file": ["--env-file", os.devnull],
     }
     given: list[str] = []
     for name, option in OPTIONS.items():

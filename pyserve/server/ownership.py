@@ -1,0 +1,64 @@
+"""Files that the master makes and its workers use with fewer rights (`--user`, `--group`): their owner and permissions.
+
+A worker opens the access log, and after a rotation all logs, with the rights of its user. In a directory of root's it
+could not make them: so the master does, and gives them away, as gunicorn does.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyserve.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a file is to be, and the permissions that it does not get. uid, gid: None leaves it as it is."""
+
+    uid: int | None = None
+    gid: int | None = None
+    umask: int = 0
+
+    @classmethod
+    def of_workers(cls, settings: Settings) -> Owner:
+        return cls(settings.user, settings.group, settings.umask)
+
+    def take(self, path: str) -> None:
+        """Give the file to this owner. OSError where the system does not let us."""
+        if self.uid is not None or self.gid is not None:
+            os.chown(path, *self._ids())
+
+    def take_open(self, descriptor: int) -> None:
+        os.fchown(descriptor, *self._ids())
+
+    def _ids(self) -> tuple[int, int]:
+        return (-1 if self.uid is None else self.uid), (-1 if self.gid is None else self.gid)
+
+
+def give_logs(settings: Settings) -> None:
+    """Make the log files that are not there, and give them to the workers' user. What fails the log will tell."""
+    owner = Owner.of_workers(settings)
+    if owner.uid is None and owner.gid is None:
+        return
+    for path in (settings.accesslog, settings.errorlog):
+        if path and path != "-":
+            try:
+                _give(path, owner)
+            except OSError:
+                pass
+
+
+def _give(path: str, owner: Owner) -> None:
+    """Never through a link: the workers' user may be able to put one there, to any file of root's."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+            owner.take_open(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,65 @@
+"""Kinds of value that say whose a process is and what its files may be: users, groups, masks of permissions."""
+
+import grp
+import pwd
+import re
+
+from pyserve.values.kinds import Kind, near
+
+_MOST = 2**32 - 2  # the number after it, (uid_t)-1, means "leave it" to setresuid(2) and chown(2)
+_LEADING_ZERO = re.compile(r"0[0-9]+", re.ASCII)
+
+
+def user() -> Kind:
+    """A user by name or number, kept as the number, which the system need not know: containers often do not."""
+
+    def parse(given: object) -> int:
+        if not isinstance(given, str) or given.strip().isdecimal():
+            return _number(given)
+        try:
+            return pwd.getpwnam(given.strip()).pw_uid
+        except (KeyError, ValueError):
+            raise ValueError(near(given.strip(), (entry.pw_name for entry in pwd.getpwall()))) from None
+
+    return Kind("the name of a user that exists, or a number", "USER", parse)
+
+
+def group() -> Kind:
+    """A group by name or number, kept as the number."""
+
+    def parse(given: object) -> int:
+        if not isinstance(given, str) or given.strip().isdecimal():
+            return _number(given)
+        try:
+            return grp.getgrnam(given.strip()).gr_gid
+        except (KeyError, ValueError):
+            raise ValueError(near(given.strip(), (entry.gr_name for entry in grp.getgrall()))) from None
+
+    return Kind("the name of a group that exists, or a number", "GROUP", parse)
+
+
+def mask() -> Kind:
+    """The permissions that new files do not get. Text is read as gunicorn reads it: `0027` and `0o27` are octal, `23`
+    is decimal."""
+
+    def parse(given: object) -> int:
+        try:
+            number = _mask(given.strip()) if isinstance(given, str) else given
+        except ValueError:
+            raise ValueError from None  # the text of `int` says less than ours
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= 0o777:
+            raise ValueError
+        return number
+
+    return Kind("permissions from 0 to 0o777, in octal with a leading 0 as in 0027", "MASK", parse)
+
+
+def _mask(text: str) -> int:
+    return int(text, 8 if _LEADING_ZERO.fullmatch(text) else 0)
+
+
+def _number(given: object) -> int:
+    number = int(given) if isinstance(given, str) else given
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= _MOST:
+        raise ValueError
+    return number

@@ -1,0 +1,58 @@
+"""Users, groups and masks: by name, by number, and what is none."""
+
+import grp
+import os
+import pwd
+
+import pytest
+
+from pyserve.values.owners import group, mask, user
+
+ROOT = pwd.getpwuid(0).pw_name
+ROOTS = grp.getgrgid(0).gr_name
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "expected"),
+    [
+        (user(), ROOT, 0),
+        (user(), f" {ROOT} ", 0),
+        (user(), "1000", 1000),
+        (user(), 12345, 12345),
+        (user(), "4294967294", 2**32 - 2),
+        (group(), ROOTS, 0),
+        (group(), "0", 0),
+        (group(), 54321, 54321),
+        (mask(), "0", 0),
+        (mask(), "0027", 0o27),
+        (mask(), "027", 0o27),
+        (mask(), "0o27", 0o27),
+        (mask(), "0x17", 0o27),
+        (mask(), "23", 23),
+        (mask(), 0o77, 0o77),
+    ],
+)
+def test_good(kind, given, expected):
+    assert kind.parse(given) == expected
+
+
+@pytest.mark.parametrize("given", ["", "-1", -1, True, 1.5, None, "4294967295", 2**32 - 1, "no such user", "a\0b"])
+@pytest.mark.parametrize("kind", [user(), group()], ids=["user", "group"])
+def test_neither_user_nor_group(kind, given):
+    with pytest.raises(ValueError):
+        kind.parse(given)
+
+
+@pytest.mark.parametrize("given", ["", "u=rwx", "-1", -1, "01000", 512, True, None, 0.5, "08", "099"])
+def test_no_mask(given):
+    with pytest.raises(ValueError) as info:
+        mask().parse(given)
+    assert not str(info.value)
+
+
+def test_a_mistyped_name_is_told():
+    entry = pwd.getpwuid(os.getuid())
+    with pytest.raises(ValueError, match=f"did you mean '{entry.pw_name}'"):
+        user().parse(entry.pw_name + entry.pw_name[-1])
+    with pytest.raises(ValueError, match=f"did you mean '{ROOTS}'"):
+        group().parse(ROOTS + ROOTS[-1])
