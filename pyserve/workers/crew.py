@@ -15,6 +15,7 @@ import random
 import resource
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -88,6 +89,7 @@ class Crew:
         self.phase = Phase.RUNNING
         self.drained_since = 0.0
         self._wake: Callable[[], object] = _nothing
+        self._abandoned = threading.RLock()
         self._second = 0
         self._offset = 0.0  # what turns seconds of the monotonic clock into seconds since the epoch
         self._requests = count(1)
@@ -190,12 +192,13 @@ class Crew:
 
     def abandon(self, code: int) -> None:
         """End the process here and now, from any thread: something does not let go."""
-        if self.access is not None:
-            self.access.flush()
-        self.log.info("Worker exiting (pid: %s)", os.getpid())
-        if self.context.hooks is not None:
-            self.context.hooks.leaves()
-        os._exit(code)
+        with self._abandoned:  # whoever comes second waits for the end, unless it has interrupted the first
+            if self.access is not None:
+                self.access.flush()
+            self.log.info("Worker exiting (pid: %s)", os.getpid())
+            if self.context.hooks is not None:
+                self.context.hooks.leaves()
+            os._exit(code)
 
     @property
     def grace_over(self) -> bool:

@@ -1,0 +1,69 @@
+"""The settings as code written for gunicorn reads them, held against gunicorn's own."""
+
+import os
+
+import pytest
+from gunicorn.config import Config as GunicornConfig
+
+from pyserve.settings import OPTIONS, Settings
+from pyserve.workers.cfg import Config
+
+GIVEN = {"bind": ["127.0.0.1:8001", "unix:/run/x.sock", "[::1]:80", "fd://3"], "workers": 3, "timeout": 7}
+
+
+@pytest.fixture
+def both() -> tuple[Config, GunicornConfig]:
+    theirs = GunicornConfig()
+    for name, value in GIVEN.items():
+        theirs.set(name, value)
+    return Config(Settings(**{**GIVEN, "bind": tuple(GIVEN["bind"]), "timeout": 7.0})), theirs
+
+
+@pytest.mark.parametrize(
+    "name", ["bind", "workers", "timeout", "graceful_timeout", "loglevel", "backlog", "uid", "gid"]
+)
+def test_values_look_as_they_do_there(both: tuple[Config, GunicornConfig], name: str) -> None:
+    ours, theirs = (getattr(cfg, name) for cfg in both)
+    assert ours == theirs
+    assert type(ours) is type(theirs)
+
+
+def test_addresses_are_what_they_are_there(both: tuple[Config, GunicornConfig]) -> None:
+    ours, theirs = both
+    assert ours.address == theirs.address
+
+
+def test_settings_is_a_mapping_of_all(both: tuple[Config, GunicornConfig]) -> None:
+    ours, theirs = both
+    assert set(ours.settings) == set(OPTIONS)
+    assert len(ours.settings) == len(OPTIONS)
+    for entry in (ours.settings["workers"], theirs.settings["workers"]):
+        assert (entry.name, entry.get(), entry.value, entry.default) == ("workers", 3, 3, 1)
+    assert repr(ours.settings["workers"]) == "<workers=3>"
+    assert "workers = 3" in str(ours)
+    assert "nothing" not in ours.settings
+
+
+@pytest.mark.parametrize("cfg", [0, 1])
+def test_what_is_no_setting(both: tuple[Config, GunicornConfig], cfg: int) -> None:
+    with pytest.raises(AttributeError, match=r"^No configuration setting for: nothing$"):
+        _ = both[cfg].nothing
+
+
+def test_a_setting_is_final() -> None:
+    with pytest.raises(AttributeError, match=r"^workers: the settings cannot be changed by a hook"):
+        Config(Settings()).set("workers", 2)
+
+
+def test_fractions_of_seconds_stay() -> None:
+    assert Config(Settings(timeout=0.5)).timeout == 0.5
+
+
+def test_what_there_is_without_a_setting() -> None:
+    cfg = Config(Settings(worker_class="async"))
+    assert cfg.worker_class_str == "async"
+    assert Config(Settings()).worker_class_str == ""
+    assert cfg.env == {}
+    assert cfg.env_orig == dict(os.environ)
+    assert not cfg.is_ssl
+    assert cfg.proc_name == "pyserve"
