@@ -58,7 +58,7 @@ def equipped(
     what was got is given back.
     """
     raise_descriptor_limit()
-    hooks = MasterHooks(settings, log)
+    hooks = MasterHooks(settings, log, origin)
     with contextlib.ExitStack() as stack:
         if settings.pidfile is not None:
             pidfile = Pidfile(settings.pidfile)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from pyserve.workers.hooks import App, HookError, Worker, WorkerHooks, call_or_f
 
 if TYPE_CHECKING:
     from pyserve.server.seats import Member
+    from pyserve.server.takeover import Origin
     from pyserve.settings import Settings
     from pyserve.workers.application import Application
     from pyserve.workers.logs import ErrorLog
@@ -33,8 +33,8 @@ class Server:
     hook has set `num_workers` to.
     """
 
-    def __init__(self, settings: Settings, log: ErrorLog) -> None:
-        self.cfg = Config(settings)
+    def __init__(self, settings: Settings, log: ErrorLog, origin: Origin) -> None:
+        self.cfg = Config(settings, origin.environ)
         self.app = App(settings, self.cfg)
         self.log = log
         self.pid = os.getpid()
@@ -47,7 +47,9 @@ class Server:
         self.reexec_pid = 0
         self.LISTENERS: Sequence[socket.socket] = ()
         self.WORKERS: dict[int, Worker] = {}
-        self.START_CTX: dict[str | int, Any] = {"args": list(sys.orig_argv), "cwd": os.getcwd(), 0: sys.executable}
+        self.START_CTX: dict[str | int, Any] = {
+            "args": list(origin.arguments), "cwd": origin.directory, 0: origin.executable,
+        }  # fmt: skip
         self.wish: int | None = None
         self._num_workers = settings.workers
 
@@ -67,10 +69,10 @@ class MasterHooks:
     broken: a hook has raised while there are workers, and the server is to end.
     """
 
-    def __init__(self, settings: Settings, log: ErrorLog) -> None:
+    def __init__(self, settings: Settings, log: ErrorLog, origin: Origin) -> None:
         self._settings = settings
         self._log = log
-        self.server = Server(settings, log)
+        self.server = Server(settings, log, origin)
         self.broken = False
 
     # Before there are workers. These raise HookError.

@@ -12,6 +12,7 @@ from typing import Any
 
 from pyserve.settings import DEFAULTS, OPTIONS, Settings
 from pyserve.values.addresses import InheritedAddress, UnixAddress, parse_address
+from pyserve.workers.identity import name_of
 
 Address = tuple[str, int] | str | int
 
@@ -54,13 +55,13 @@ class Entries(Mapping[str, Entry]):
 class Config:
     """gunicorn's `Config` to read from; attributes are settings by their names.
 
-    env_orig: the environment at the start.
+    env_orig: the environment at the start, before `raw_env` and others have changed it.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, environ: Mapping[str, str] = os.environ) -> None:
         self._settings = settings
         self.settings = Entries(settings)
-        self.env_orig = dict(os.environ)
+        self.env_orig = dict(environ)
 
     def __getattr__(self, name: str) -> Any:
         if name in OPTIONS:
@@ -82,22 +83,23 @@ class Config:
     @property
     def env(self) -> dict[str, str]:
         """What `raw_env` adds to the environment."""
-        pairs = (text.partition("=") for text in getattr(self._settings, "raw_env", None) or ())
+        pairs = (text.partition("=") for text in self._settings.raw_env)
         return {name: value for name, _, value in pairs}
 
     @property
     def uid(self) -> int:
-        user = getattr(self._settings, "user", None)
-        return user if isinstance(user, int) else os.geteuid()
+        return os.geteuid() if self._settings.user is None else self._settings.user
 
     @property
     def gid(self) -> int:
-        group = getattr(self._settings, "group", None)
-        return group if isinstance(group, int) else os.getegid()
+        return os.getegid() if self._settings.group is None else self._settings.group
+
+    user = uid
+    group = gid
 
     @property
     def proc_name(self) -> str:
-        return getattr(self._settings, "proc_name", None) or "pyserve"
+        return name_of(self._settings)
 
     @property
     def worker_class_str(self) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from pyserve.server.hooks import MasterHooks
 from pyserve.server.seats import Member
+from pyserve.server.takeover import Origin
 from pyserve.settings import Settings
 from pyserve.workers.application import Application
 from pyserve.workers.hooks import HookError
@@ -24,7 +25,7 @@ class Log:
 
 
 def hooks(**settings: Any) -> MasterHooks:
-    return MasterHooks(Settings(**settings), cast(Any, Log()))
+    return MasterHooks(Settings(**settings), cast(Any, Log()), Origin("python", ("pyserve", "a:b"), {"A": "b"}, "/"))
 
 
 def said(of: MasterHooks) -> list[tuple[str, str]]:
@@ -45,7 +46,6 @@ def fails(*arguments: object) -> None:
 MASTER = (
     "nworkers_changed", "on_starting", "on_reload", "when_ready", "pre_fork", "child_exit", "pre_exec", "on_exit",
 )  # fmt: skip
-)
 
 
 def live(it: MasterHooks) -> None:
@@ -122,7 +122,9 @@ def test_the_server_at_its_start() -> None:
     assert (server.pid, server.address, server.num_workers) == (os.getpid(), [("127.0.0.1", 8000)], 3)
     assert (server.worker_age, server.WORKERS, list(server.LISTENERS), server.master_pid) == (0, {}, [], 0)
     assert server.cfg.workers == 3
-    assert server.proc_name == "pyserve"
+    assert server.proc_name == "app"
+    assert server.cfg.env_orig == {"A": "b"}
+    assert server.START_CTX == {"args": ["pyserve", "a:b"], "cwd": "/", 0: "python"}
     assert server.app.cfg is server.cfg
 
 

@@ -20,7 +20,7 @@ def both() -> tuple[Config, GunicornConfig]:
 
 
 @pytest.mark.parametrize(
-    "name", ["bind", "workers", "timeout", "graceful_timeout", "loglevel", "backlog", "uid", "gid"]
+    "name", ["bind", "workers", "timeout", "graceful_timeout", "loglevel", "backlog", "uid", "user"]
 )
 def test_values_look_as_they_do_there(both: tuple[Config, GunicornConfig], name: str) -> None:
     ours, theirs = (getattr(cfg, name) for cfg in both)
@@ -63,7 +63,12 @@ def test_what_there_is_without_a_setting() -> None:
     cfg = Config(Settings(worker_class="async"))
     assert cfg.worker_class_str == "async"
     assert Config(Settings()).worker_class_str == ""
-    assert cfg.env == {}
     assert cfg.env_orig == dict(os.environ)
     assert not cfg.is_ssl
-    assert cfg.proc_name == "pyserve"
+
+
+def test_who_it_is() -> None:
+    cfg = Config(Settings(raw_env=("A=b=c", "D="), user=7, group=8, proc_name="shop"))
+    assert cfg.env == {"A": "b=c", "D": ""}
+    assert (cfg.uid, cfg.user, cfg.gid, cfg.group) == (7, 7, 8, 8)
+    assert (cfg.proc_name, Config(Settings(app="a:b")).proc_name) == ("shop", "a:b")
