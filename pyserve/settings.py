@@ -69,6 +69,7 @@ class Settings:
         "attribute: application, then app. In a configuration file: wsgi_app.",
         names=("wsgi_app",),
         common_word=True,
+        fallbacks=("UVICORN_APP",),
     )
     factory: bool = setting(
         Group.APPLICATION,
@@ -77,6 +78,7 @@ class Settings:
         kinds.switch(),
         "Call what APP names, without arguments, to get the application.",
         common_word=True,
+        fallbacks=("UVICORN_FACTORY",),
     )
     chdir: str | None = setting(
         Group.APPLICATION, "--chdir", None, kinds.directory(), "Change to this directory before anything is loaded."
@@ -87,6 +89,7 @@ class Settings:
         None,
         kinds.directory(),
         "Look for the application's module here first instead of in the working directory.",
+        fallbacks=("UVICORN_APP_DIR",),
     )
 
     bind: tuple[str, ...] = setting(
@@ -103,6 +106,7 @@ class Settings:
         kinds.host(),
         "The host of a --bind; 127.0.0.1 if only --port is given.",
         common_word=True,
+        fallbacks=("UVICORN_HOST",),
     )
     port: int | None = setting(
         Group.SOCKETS,
@@ -110,11 +114,37 @@ class Settings:
         None,
         kinds.whole(0, 65535),
         "The port of a --bind; 8000 if only --host is given. The variable PORT alone means 0.0.0.0:PORT.",
-        fallbacks=("PORT",),
+        fallbacks=(
+            "UVICORN_PORT",
+            "PORT",
+        ),
+        common_word=True,
+    )
+    uds: str | None = setting(
+        Group.SOCKETS,
+        "--uds",
+        None,
+        kinds.file(),
+        "Short for --bind unix:FILE.",
+        fallbacks=("UVICORN_UDS",),
+        common_word=True,
+    )
+    fd: int | None = setting(
+        Group.SOCKETS,
+        "--fd",
+        None,
+        kinds.whole(),
+        "Short for --bind fd://NUMBER.",
+        fallbacks=("UVICORN_FD",),
         common_word=True,
     )
     backlog: int = setting(
-        Group.SOCKETS, "--backlog", 2048, kinds.whole(1), "How many connections may wait to be accepted."
+        Group.SOCKETS,
+        "--backlog",
+        2048,
+        kinds.whole(1),
+        "How many connections may wait to be accepted.",
+        fallbacks=("UVICORN_BACKLOG",),
     )
     reuse_port: bool = setting(
         Group.SOCKETS, "--reuse-port", False, kinds.switch(), "Give each worker a socket of its own (SO_REUSEPORT)."
@@ -126,15 +156,18 @@ class Settings:
         1,
         kinds.workers(),
         "How many worker processes; auto: one per processor that affinity and cgroup quota allow.",
-        fallbacks=("WEB_CONCURRENCY",),
+        fallbacks=(
+            "UVICORN_WORKERS",
+            "WEB_CONCURRENCY",
+        ),
     )
     worker_class: WorkerClass | None = setting(
         Group.WORKERS,
         "--worker-class -k",
         None,
-        kinds.choice("sync", "async"),
+        kinds.choice("sync", "async", gthread="sync", asgi="async"),
         "sync serves WSGI from threads, async serves ASGI, and WSGI from a pool of threads. Unset: sync "
-        "for WSGI, async for ASGI.",
+        "for WSGI, async for ASGI. Worker classes of gunicorn's and uvicorn's say which of them is meant.",
     )
     threads: int = setting(
         Group.WORKERS,
@@ -156,14 +189,20 @@ class Settings:
         Group.WORKERS, "--preload", False, kinds.switch(), "Load the application in the master, before the workers."
     )
     max_requests: int = setting(
-        Group.WORKERS, "--max-requests", 0, kinds.whole(), "Replace a worker after so many requests; 0: never."
+        Group.WORKERS,
+        "--max-requests --limit-max-requests",
+        0,
+        kinds.whole(),
+        "Replace a worker after so many requests; 0: never.",
+        fallbacks=("UVICORN_LIMIT_MAX_REQUESTS",),
     )
     max_requests_jitter: int = setting(
         Group.WORKERS,
-        "--max-requests-jitter",
+        "--max-requests-jitter --limit-max-requests-jitter",
         0,
         kinds.whole(),
         "Add a random number up to this to --max-requests, so that workers do not retire at once.",
+        fallbacks=("UVICORN_LIMIT_MAX_REQUESTS_JITTER",),
     )
 
     pidfile: str | None = setting(
@@ -243,35 +282,42 @@ class Settings:
         Group.PROTOCOLS,
         "--interface",
         "auto",
-        kinds.choice("auto", "wsgi", "asgi"),
+        kinds.choice("auto", "wsgi", "asgi", asgi3="asgi"),
         "What the application is; auto: look at it.",
         common_word=True,
+        fallbacks=("UVICORN_INTERFACE",),
     )
     http: Literal["httptools", "h11"] = setting(
         Group.PROTOCOLS,
-        "--http",
+        "--http --http-parser",
         "httptools",
-        kinds.choice("httptools", "h11"),
+        kinds.choice("httptools", "h11", auto="httptools", fast="httptools", python="h11"),
         "Which library parses a request's head.",
         common_word=True,
+        fallbacks=("UVICORN_HTTP",),
+        names=("http_parser",),
     )
     loop: Literal["auto", "uvloop", "asyncio"] = setting(
         Group.PROTOCOLS,
-        "--loop",
+        "--loop --asgi-loop",
         "auto",
-        kinds.choice("auto", "uvloop", "asyncio"),
+        kinds.choice("auto", "uvloop", "asyncio", none="asyncio"),
         "The event loop; auto: uvloop where it is installed.",
         only="async",
         common_word=True,
+        fallbacks=("UVICORN_LOOP",),
+        names=("asgi_loop",),
     )
     lifespan: Literal["auto", "on", "off"] = setting(
         Group.PROTOCOLS,
-        "--lifespan",
+        "--lifespan --asgi-lifespan",
         "auto",
         kinds.choice("auto", "on", "off"),
         "ASGI lifespan events; auto: an application that does not know them is served all the same.",
         only="async",
         common_word=True,
+        fallbacks=("UVICORN_LIFESPAN",),
+        names=("asgi_lifespan",),
     )
     root_path: str = setting(
         Group.PROTOCOLS,
@@ -280,7 +326,10 @@ class Settings:
         kinds.url_path(),
         "The path under which the application is mounted. As ASGI's root_path it is put before each request's path, "
         "as WSGI's SCRIPT_NAME it is taken off.",
-        fallbacks=("SCRIPT_NAME",),
+        fallbacks=(
+            "UVICORN_ROOT_PATH",
+            "SCRIPT_NAME",
+        ),
     )
     header_map: Literal["drop", "refuse", "dangerous"] = setting(
         Group.PROTOCOLS,
@@ -300,17 +349,19 @@ class Settings:
     )
     graceful_timeout: float = setting(
         Group.TIMEOUTS,
-        "--graceful-timeout",
+        "--graceful-timeout --timeout-graceful-shutdown",
         30.0,
-        kinds.seconds(),
-        "How long requests may take to finish after a stop signal; 0: no limit.",
+        kinds.seconds(zero=0.01),
+        "How long requests may take to finish after a stop signal; 0: no time.",
+        fallbacks=("UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN",),
     )
     keepalive: float = setting(
         Group.TIMEOUTS,
-        "--keep-alive",
+        "--keep-alive --timeout-keep-alive",
         5.0,
         kinds.seconds(),
-        "How long an idle connection is kept for its next request; 0: no limit.",
+        "How long an idle connection is kept for its next request; 0: each connection has one request.",
+        fallbacks=("UVICORN_TIMEOUT_KEEP_ALIVE",),
     )
     header_timeout: float = setting(
         Group.TIMEOUTS,
@@ -355,11 +406,12 @@ class Settings:
     )
     disconnect_grace: float | None = setting(
         Group.TIMEOUTS,
-        "--disconnect-grace",
+        "--disconnect-grace --asgi-disconnect-grace-period",
         None,
         kinds.seconds(),
         "Cancel an ASGI request so long after its client has left. Unset: never.",
         only="async",
+        names=("asgi_disconnect_grace_period",),
     )
 
     # gunicorn has 4094; RFC 9112 section 3 recommends to take at least 8000.
@@ -405,6 +457,15 @@ class Settings:
         kinds.file(),
         "Write a line per request here; '-': stdout. Unset: nowhere.",
     )
+    access_log: bool | None = setting(
+        Group.LOGS,
+        "--access-log",
+        None,
+        kinds.switch(),
+        "Short for --access-logfile -; --no-access-log: no access log, whatever --access-logfile says.",
+        fallbacks=("UVICORN_ACCESS_LOG",),
+        common_word=True,
+    )
     access_log_format: str = setting(
         Group.LOGS,
         "--access-logformat",
@@ -423,8 +484,9 @@ class Settings:
         Group.LOGS,
         "--log-level",
         "info",
-        kinds.choice("debug", "info", "warning", "error", "critical"),
+        kinds.choice("debug", "info", "warning", "error", "critical", trace="debug", warn="warning"),
         "The least important message that is written to it.",
+        fallbacks=("UVICORN_LOG_LEVEL",),
     )
 
     # By configuration file or keyword only; docs/hooks.md tells more.

@@ -23,9 +23,10 @@ MAY_IMPORT = {
     "values": {"values"},
     "settings": {"values", "settings", "manual"},
     "effects": {"values", "settings"},
+    "foreign": {"values", "settings"},
     "manual": {"values", "settings"},
     "workers": {"workers", "protocol", "settings", "values", "effects"},
-    "server": {"server", "workers", "settings", "values", "effects"},
+    "server": {"server", "workers", "settings", "values", "effects", "foreign"},
     "": {"server", "workers", "settings"},
 }
 

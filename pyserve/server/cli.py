@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from pyserve import __version__
 from pyserve.effects import ineffective
 from pyserve.server import command
 from pyserve.server.configuration import configure
@@ -59,15 +60,16 @@ def _act(resolved: Resolved) -> int:
         _warn(warning)
     if settings.print_config:
         _print(_listing(resolved))
-        if not settings.check_config:
+        if settings.app is None and not settings.check_config:
             return 0
     if settings.app is None:
         hint = "for example: pyserve main:app (pyserve --help tells more)"
         raise SettingsError(f"APP is missing, {hint}", EXIT_COMMAND_LINE)
     _check_format(resolved)
     _check_directory()
-    if settings.check_config:
+    if settings.check_config or settings.print_config:  # with gunicorn, too, the one implies the other
         return _check(settings)
+    os.environ["SERVER_SOFTWARE"] = f"pyserve/{__version__}"  # by which applications tell what serves them
     # Settings without effect are named by the first worker, which knows the application.
     # The import is not at the top as --help and --check-config need no master.
     serve: Callable[[Settings], int] = importlib.import_module("pyserve.server.master").serve
@@ -79,9 +81,9 @@ def _check(settings: Settings) -> int:
     worker_class = choose_worker_class(settings, application)
     for line in ineffective(settings, worker_class, application.interface):
         _warn(line)
-    _print(
-        f"The configuration is good: {application.name} is {application.interface.upper()}, worker class {worker_class}"
-    )
+    if settings.check_config:
+        what = f"{application.name} is {application.interface.upper()}, worker class {worker_class}"
+        _print(f"The configuration is good: {what}")
     return 0
 
 

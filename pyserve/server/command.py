@@ -14,6 +14,7 @@ from typing import Any, Final
 import click
 
 from pyserve import __version__
+from pyserve.foreign import FOREIGN, Foreign
 from pyserve.settings import DEFAULTS, OPTIONS
 from pyserve.values.option import Group, Option, shown_value
 
@@ -47,6 +48,7 @@ class _Command(click.Command):
 
 def _command() -> click.Command:
     parameters: list[click.Parameter] = [_parameter(name, option) for name, option in OPTIONS.items() if option.flags]
+    parameters += [_foreign(row) for row in FOREIGN.values() if row.flags]
     command = _Command("pyserve", params=parameters, help=_INTRODUCTION, epilog=_EPILOG)
     interpreter = f"{platform.python_implementation()} {platform.python_version()}"
     show = click.version_option(
@@ -69,6 +71,15 @@ def _parameter(name: str, option: Option) -> click.Parameter:
     return click.Option([name, switch, *others], is_flag=True, default=None, help=shown)
 
 
+def _foreign(row: Foreign) -> click.Option:
+    """Not in the help: it is of no use."""
+    if row.takes:
+        flags = [row.name, *row.flags.split()]
+        return click.Option(flags, metavar=row.takes, multiple=row.repeats, type=click.UNPROCESSED, hidden=True)
+    switch = f"{row.flag}/{row.other_flag}" if row.other_flag else row.flag
+    return click.Option([row.name, switch], is_flag=True, default=None, hidden=True)
+
+
 def _off(flag: str) -> str:
     return f"--no-{flag[2:]}"
 
@@ -81,6 +92,8 @@ def _takes_value() -> dict[str, bool]:
             found |= dict.fromkeys(option.flags.split(), bool(option.kind.metavar))
             if not option.kind.metavar and option.kind.negates:
                 found[_off(option.flag)] = False
+    for row in FOREIGN.values():
+        found |= dict.fromkeys((*row.flags.split(), *row.other_flag.split()), bool(row.takes))
     return found
 
 

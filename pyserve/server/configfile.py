@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from types import CodeType, ModuleType, TracebackType
 from typing import Any, Final
 
+from pyserve.foreign import FOREIGN
 from pyserve.server.sources import Layer, Source, by_field
 from pyserve.server.strays import strays
 from pyserve.settings import DEFAULTS, OPTIONS, SettingsError
@@ -53,17 +54,17 @@ def read(location: str) -> ConfigFile:
 
     `sys.exit()` in the file is the file's own way to end the server, and passes.
     """
-    _lead_import_path()
+    lead_import_path()
     if location.startswith("python:"):
         name = location.removeprefix("python:")
-        module = _run(location, lambda: importlib.import_module(name))
+        module = executed(location, lambda: importlib.import_module(name))
         return _python(location, module, _source_of(module))
     path = location.removeprefix("file:")
     octets = _octets(path)
     if path.endswith(".toml"):
         return _toml(path, octets)
     module = _module(path)
-    _run(path, lambda: exec(_code(path, octets), module.__dict__))
+    executed(path, lambda: exec(_code(path, octets), module.__dict__))
     return _python(path, module, b"" if path.endswith(".pyc") else octets)
 
 
@@ -81,7 +82,7 @@ def find() -> ConfigFile | None:
 # Python
 
 
-def _lead_import_path() -> None:
+def lead_import_path() -> None:
     """A file imports its neighbours and the application's modules, as it does with gunicorn."""
     try:
         directory = os.getcwd()
@@ -109,7 +110,8 @@ def _code(path: str, octets: bytes) -> CodeType:
     return compile(octets, location, "exec", dont_inherit=True)
 
 
-def _run(location: str, act: Callable[[], Any]) -> Any:
+def executed(location: str, act: Callable[[], Any]) -> Any:
+    """What `act` returns; ConfigFileError, with the traceback of the code that it runs, if it fails."""
     try:
         return act()
     except Exception as error:
@@ -139,13 +141,14 @@ def _python(place: str, module: ModuleType, source: bytes) -> ConfigFile:
     ours = os.path.basename(place.removeprefix("python:")).startswith("pyserve")
     names = {name: name for name, option in OPTIONS.items() if ours or not option.common_word}
     names |= {other: name for name, option in OPTIONS.items() for other in option.names}
+    names |= {name: name for name in FOREIGN}
     variables = vars(module)
     values: dict[str, object] = {}
     for name, field in names.items():
         if name not in variables or isinstance(variables[name], ModuleType):
             continue
         value = variables[name]
-        default = getattr(DEFAULTS, field)
+        default = getattr(DEFAULTS, field, None)
         if value is None and isinstance(default, int | float) and not isinstance(default, bool):
             expected = OPTIONS[field].kind.expected
             raise SettingsError(f"{place}: {name}: None given, expected {expected}")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import click
 
-from pyserve.server import command, configfile
-from pyserve.server.sources import ARGUMENTS, Layer, Resolved, Source, by_field, resolve
+from pyserve.server import command, configfile, workerclass
+from pyserve.server.sources import ARGUMENTS, Layer, Resolved, Source, by_field, merge
 from pyserve.settings import OPTIONS, SettingsError
+from pyserve.values.option import shown_value
+
+_GREEN_THREADS: Final = 64
+"""Threads that stand in for a thousand greenlets: a worker that waits most of the time has work for so many."""
 
 
 def configure(given: Mapping[str, object], environ: Mapping[str, str], source: Source) -> Resolved:
@@ -18,12 +24,53 @@ def configure(given: Mapping[str, object], environ: Mapping[str, str], source: S
     given, source: as `resolve` takes them. Raises SettingsError.
     """
     arguments = list(_arguments(environ))
-    file = _file([*arguments, Layer(source, by_field(given, source))], environ)
-    below = [*([file.layer] if file else []), *arguments]
-    resolved = resolve(given, environ, source, below)
+    layers = [*arguments, Layer(source, by_field(given, source))]
+    file = _file(layers, environ)
     if file is None:
-        return resolved
-    return Resolved(resolved.settings, resolved.origins, (*file.warnings, *resolved.warnings))
+        return settle(layers, environ)
+    resolved = settle([file.layer, *layers], environ)
+    return dataclasses.replace(resolved, warnings=(*file.warnings, *resolved.warnings))
+
+
+def settle(layers: Sequence[Layer], environ: Mapping[str, str]) -> Resolved:
+    """Make the settings of layers and environment, with what a worker class of another server stands for."""
+    variable = OPTIONS["worker_class"].variable
+    with_one = [index for index, layer in enumerate(layers) if layer.values.get("worker_class") is not None]
+    layer = layers[with_one[-1]] if with_one else Layer(Source.ENVIRONMENT, {"worker_class": environ.get(variable)})
+    given = layer.values["worker_class"]
+    found = None if given is None else workerclass.recognise(given)
+    if found is None:
+        return merge(layers, environ)
+    layers = list(layers)
+    if not with_one:
+        environ = {**environ, variable: found.worker_class}
+    elif not _is_word_of_ours(given):
+        layers[with_one[-1]] = dataclasses.replace(layer, values={**layer.values, "worker_class": found.worker_class})
+    above = sum(layer.source <= Source.FILE for layer in layers)
+    layers.insert(above, Layer(Source.FILE, found.settings, "CONFIG_KWARGS"))
+    resolved = merge(layers, environ)
+    resolved = dataclasses.replace(resolved, warnings=(*found.warnings, *resolved.warnings))
+    return _with_threads(resolved, shown_value(given)) if found.green else resolved
+
+
+def _is_word_of_ours(worker_class: object) -> bool:
+    """Whether it can stay as it was written; messages quote it."""
+    try:
+        OPTIONS["worker_class"].kind.parse(worker_class)
+    except ValueError:
+        return False
+    return True
+
+
+def _with_threads(resolved: Resolved, worker_class: str) -> Resolved:
+    """Threads in place of greenlets, also where nobody asked for threads."""
+    settings, origins = resolved.settings, dict(resolved.origins)
+    if settings.threads == 1:
+        threads = min(settings.worker_connections or _GREEN_THREADS, _GREEN_THREADS)
+        settings = dataclasses.replace(settings, threads=threads)
+        origins["threads"] = origins["worker_class"]
+    text = f"--worker-class {worker_class}: threads serve instead of greenlets, {settings.threads} of them (--threads)"
+    return Resolved(settings, origins, (text, *resolved.warnings))
 
 
 def _arguments(environ: Mapping[str, str]) -> Iterator[Layer]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
+from pyserve.foreign import FOREIGN, Foreign
 from pyserve.settings import (
     DEFAULTS,
     EXIT_COMMAND_LINE,
@@ -98,31 +99,32 @@ class Resolved:
     warnings: tuple[str, ...] = ()
 
 
-def resolve(
-    given: Mapping[str, object],
-    environ: Mapping[str, str],
-    source: Source = Source.COMMAND_LINE,
-    below: Sequence[Layer] = (),
-) -> Resolved:
-    """Make the settings.
+def resolve(given: Mapping[str, object], environ: Mapping[str, str], source: Source = Source.COMMAND_LINE) -> Resolved:
+    """Make the settings of one source and the environment.
 
     given: by field name or by flag with underscores (`keepalive` or `keep_alive`), text or Python values; None
-    is the same as not given. source: COMMAND_LINE or KEYWORD. below: what else was given, a later one overrules.
+    is the same as not given. source: COMMAND_LINE or KEYWORD. Raises as `merge` does.
+    """
+    return merge([Layer(source, by_field(given, source))], environ)
+
+
+def merge(layers: Sequence[Layer], environ: Mapping[str, str]) -> Resolved:
+    """Make the settings. layers: a later one overrules.
+
     Raises `SettingsError` for the first value that is wrong and for settings that contradict each other.
     """
-    layers = (*below, Layer(source, by_field(given, source)))
     table = _Table(tuple(reversed(layers)), environ)
     table.read_env_file()
     for name, option in OPTIONS.items():
         table.read(name, option)
-    table.combine_host_and_port()
+    table.combine()
     table.resolve_directories()
     exit_codes = {name: origin.exit_code for name, origin in table.origins.items()}
     settings = Settings(**table.values, exit_codes=exit_codes)
     for names, text in _contradictions(settings):
         quoted = " and ".join(map(table.quote, names))
         raise SettingsError(f"{quoted}: {text}", max(table.origins[name].exit_code for name in names))
-    return Resolved(settings, table.origins, (*table.warnings, *_strangers(environ)))
+    return Resolved(settings, table.origins, (*table.warnings, *table.foreign(), *_strangers(environ)))
 
 
 @dataclass(slots=True)
@@ -148,7 +150,7 @@ class _Table:
                 raise SettingsError(str(error), origin.exit_code) from None
 
     def read(self, name: str, option: Option) -> None:
-        origin = self.origins[name] = self._origin(name, option)
+        origin = self.origins[name] = self._origin(name, option.flag, option.variable, *option.fallbacks)
         if origin.source is Source.DEFAULT:
             self.values[name] = getattr(DEFAULTS, name)
             return
@@ -157,21 +159,40 @@ class _Table:
         except (ValueError, OverflowError) as error:
             raise self._refusal(name, str(error)) from None
 
-    def combine_host_and_port(self) -> None:
-        """Make one `bind` of `host` and `port`, unless a `bind` from a greater source overrules them."""
-        bind, host, port = (self.origins[name] for name in ("bind", "host", "port"))
-        pair = max((host, port), key=lambda origin: origin.source)
-        if pair.source is Source.DEFAULT or bind.source > pair.source:
+    def combine(self) -> None:
+        """Let the settings that are short for another one say it."""
+        self._combine_addresses()
+        log, switch = self.origins["accesslog"], self.origins["access_log"]
+        if switch.source is Source.DEFAULT or log.source > switch.source:
             return
-        if bind.source is pair.source:
-            text = f"{bind} and {pair}: a --bind holds host and port already; give one or the other"
-            raise SettingsError(text, pair.exit_code)
+        on = self.values["access_log"]
+        if not on or self.values["accesslog"] is None:
+            self.values["accesslog"], self.origins["accesslog"] = "-" if on else None, switch
+
+    def _combine_addresses(self) -> None:
+        """Make one `bind` of `fd`, `uds`, or `host` and `port`, unless one from a greater source overrules them."""
+        bind = self.origins["bind"]
+        name = max(("fd", "uds", "host", "port"), key=lambda name: self.origins[name].source)
+        other = self.origins[name]
+        if other.source is Source.DEFAULT or bind.source > other.source:
+            return
+        if bind.source is other.source:
+            text = f"{bind} and {other}: a --bind says where to listen already; give one or the other"
+            raise SettingsError(text, other.exit_code)
+        if name in ("fd", "uds"):
+            self.values["bind"] = (f"{'fd://' if name == 'fd' else 'unix:'}{self.values[name]}",)
+            self.origins["bind"] = other
+        else:
+            self._combine_host_and_port(other.source)
+
+    def _combine_host_and_port(self, source: Source) -> None:
+        host, port = self.origins["host"], self.origins["port"]
         # PORT is how a platform tells a container where its router connects: from outside (as gunicorn reads it).
         fallback = "0.0.0.0" if port.source is Source.PLATFORM else DEFAULT_HOST
         number = DEFAULT_PORT if self.values["port"] is None else self.values["port"]
         self.values["bind"] = (str(TcpAddress(self.values["host"] or fallback, number)),)
         names = [origin.where for origin in (host, port) if origin.source is not Source.DEFAULT]
-        self.origins["bind"] = Origin(pair.source, " and ".join(names))
+        self.origins["bind"] = Origin(source, " and ".join(names))
 
     def resolve_directories(self) -> None:
         """Make `chdir` absolute, and `app_dir`, which is relative to it."""
@@ -187,26 +208,37 @@ class _Table:
             if not os.path.isdir(path):
                 raise self._refusal(name)
 
+    def foreign(self) -> Iterator[str]:
+        """A line for each setting of other servers that was given and has no effect. SettingsError for what must not
+        be without one."""
+        for name, row in FOREIGN.items():
+            origin = self._origin(name, row.flag, row.variable)
+            if origin.source is Source.DEFAULT or row.says_nothing(origin.given):
+                continue
+            if row.refused:
+                raise SettingsError(f"{origin} is not supported: {row.why}", origin.exit_code)
+            if row.why:
+                yield f"{origin} has no effect: {row.why}"
+
     def quote(self, name: str) -> str:
         """The setting as it was written, or its default."""
         if self.origins[name].source is Source.DEFAULT:
             return f"{flag_of(name)} {shown_value(self.values[name])} (the default)"
         return str(self.origins[name])
 
-    def _origin(self, name: str, option: Option) -> Origin:
+    def _origin(self, name: str, flag: str, *variables: str) -> Origin:
         for layer in self.layers:
             if (given := layer.values.get(name)) is not None:
                 as_flag = layer.source in (Source.COMMAND_LINE, Source.ARGUMENTS)
-                return Origin(layer.source, option.flag if as_flag else name, given, layer.place)
-        if text := self._variable(option.variable):
-            return Origin(Source.ENVIRONMENT, option.variable, text)
-        for variable in option.fallbacks:
-            if self._is_moot(name):
+                return Origin(layer.source, flag if as_flag else name, given, layer.place)
+        for variable in variables:
+            source = _source_of(variable)
+            if source is Source.PLATFORM and self._is_moot(name):
                 break
-            uvicorn = variable.startswith("UVICORN_")
-            if text := self._variable(variable) or ("" if uvicorn else self.written.get(variable, "").strip()):
-                return Origin(Source.UVICORN if uvicorn else Source.PLATFORM, variable, text)
-        return Origin(Source.DEFAULT, flag_of(name))
+            written = self.written.get(variable, "").strip() if source is Source.PLATFORM else ""
+            if text := self._variable(variable) or written:
+                return Origin(source, variable, text)
+        return Origin(Source.DEFAULT, flag or name)
 
     def _variable(self, variable: str) -> str:
         text = self.environ.get(variable, "").strip()
@@ -229,6 +261,12 @@ class _Table:
         )
 
 
+def _source_of(variable: str) -> Source:
+    if variable.startswith("UVICORN_"):
+        return Source.UVICORN
+    return Source.ENVIRONMENT if variable.startswith(PREFIX) else Source.PLATFORM
+
+
 def by_field(given: Mapping[str, object], source: Source, place: str = "") -> dict[str, object]:
     """Bring the names to those of the fields, and leave out what is None. SettingsError for one that is unknown."""
     found: dict[str, object] = {}
@@ -248,8 +286,9 @@ def by_field(given: Mapping[str, object], source: Source, place: str = "") -> di
 
 def _fields() -> dict[str, str]:
     """By each name that a setting goes by as a keyword, that of its field."""
-    fields = {name: name for name in OPTIONS}
-    for name, option in OPTIONS.items():
+    fields = {name: name for name in (*OPTIONS, *FOREIGN)}
+    rows: list[tuple[str, Option | Foreign]] = [*OPTIONS.items(), *FOREIGN.items()]
+    for name, option in rows:
         flags = [flag[2:].replace("-", "_") for flag in option.flags.split() if flag.startswith("--")]
         for other in (*option.names, *flags):
             fields.setdefault(other, name)

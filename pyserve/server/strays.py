@@ -33,7 +33,7 @@ def strays(place: str, variables: Mapping[str, object], known: Collection[str], 
         if name in known or name.startswith("_") or name.upper() == name or name not in variables:
             continue
         if is_function:
-            hooks = [other for other in known if not OPTIONS[FIELDS[other]].flags]
+            hooks = [other for other in known if other in OPTIONS and not OPTIONS[other].flags]
             if not difflib.get_close_matches(name, hooks, n=1, cutoff=0.8):
                 continue
         elif not isinstance(variables[name], _PLAIN):

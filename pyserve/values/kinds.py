@@ -93,8 +93,8 @@ def size(low: int = 0) -> Kind:
     return Kind(f"a size of {low} or more bytes such as 65536, 64k, 10m or 1g", "SIZE", parse)
 
 
-def seconds() -> Kind:
-    """A duration: 30, 0.5, 500ms, 30s, 2m, 1h."""
+def seconds(*, zero: float = 0.0) -> Kind:
+    """A duration: 30, 0.5, 500ms, 30s, 2m, 1h. zero: what 0 stands for."""
 
     def parse(given: object) -> float:
         if isinstance(given, str):
@@ -108,21 +108,22 @@ def seconds() -> Kind:
             raise ValueError
         if not math.isfinite(number) or not 0.0 <= number <= _LONGEST:
             raise ValueError
-        return number
+        return number or zero
 
     return Kind("0 or more seconds such as 30, 0.5, 500ms or 2m", "SECONDS", parse)
 
 
-def choice(*names: str) -> Kind:
-    """One of a few words, in any case."""
+def choice(*names: str, **also: str) -> Kind:
+    """One of a few words, in any case. also: what other servers call some of them."""
+    words = dict(zip(names, names, strict=True)) | also
 
     def parse(given: object) -> str:
         if not isinstance(given, str):
             raise ValueError
-        name = given.strip().lower()
-        if name not in names:
-            raise ValueError(near(name, names))
-        return name
+        word = given.strip().lower()
+        if word not in words:
+            raise ValueError(near(word, names))
+        return words[word]
 
     return Kind(f"one of {', '.join(names)}", "|".join(names), parse)
 

@@ -84,6 +84,7 @@ class Crew:
         self.log = context.log
         self.access = access
         self.config = WireConfig(limits_of(settings), PARSERS[settings.http], _SERVER)
+        self.config.retiring = not settings.keepalive  # then no connection gets a second request
         self.counters = context.slot.thread(0).words
         self.connections = _connections(settings)
         self.phase = Phase.RUNNING

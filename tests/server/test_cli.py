@@ -66,6 +66,8 @@ def test_every_setting_is_an_option(served: list[Settings]) -> None:
         "config": [],
         "host": [],
         "port": [],
+        "uds": [],
+        "fd": [],
         "chdir": ["--chdir", "."],
         "app_dir": ["--app-dir", "."],
         "check_config": [],
@@ -90,7 +92,7 @@ def test_every_setting_is_an_option(served: list[Settings]) -> None:
     assert cli.main(given) == 7
     unlike = [name for name in OPTIONS if getattr(served[0], name) == getattr(Settings(), name)]
     unlike = [name for name in unlike if OPTIONS[name].flags]
-    assert unlike == ["config", "host", "port", "check_config", "print_config"]
+    assert unlike == ["config", "host", "port", "uds", "fd", "check_config", "print_config"]
     assert served[0].bind == ("0.0.0.0:1", "unix:/a")
 
 
@@ -258,6 +260,18 @@ def test_the_applications_traceback_comes_first(capsys: pytest.CaptureFixture[st
     assert lines[0] == "Traceback (most recent call last):"
     assert "cli_broken.py" in lines[1]
     assert lines[-1] == "pyserve: importing module 'cli_broken' failed: ZeroDivisionError: division by zero"
+
+
+def test_print_config_checks_the_application_as_gunicorn_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--print-config", "cli_broken"]) == 4
+    assert cli.main(["--print-config", "cli_wsgi"]) == 0
+    assert "The configuration is good" not in capsys.readouterr().out
+
+
+def test_the_server_tells_its_name(served: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SERVER_SOFTWARE", raising=False)
+    assert cli.main(["cli_wsgi"]) == 7
+    assert os.environ["SERVER_SOFTWARE"] == f"pyserve/{__version__}"
 
 
 def test_both_print_and_check(capsys: pytest.CaptureFixture[str]) -> None:

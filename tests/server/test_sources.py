@@ -86,6 +86,13 @@ BINDS: list[tuple[dict[str, Any], dict[str, str], tuple[str, ...]]] = [
     ({"port": "80"}, {"PYSERVE_BIND": "a:1"}, ("127.0.0.1:80",)),
     ({"port": "80"}, {"PYSERVE_HOST": "b"}, ("b:80",)),
     ({}, {"PYSERVE_HOST": "b", "PORT": "2"}, ("b:2",)),
+    ({"uds": "/a"}, {"PORT": "2"}, ("unix:/a",)),
+    ({"fd": "3"}, {"PYSERVE_BIND": "a:1"}, ("fd://3",)),
+    ({"bind": ("a:1",)}, {"UVICORN_UDS": "/a", "UVICORN_FD": "3"}, ("a:1",)),
+    ({"fd": "3", "uds": "/a", "port": "1"}, {}, ("fd://3",)),
+    ({}, {"UVICORN_PORT": "80", "PORT": "90"}, ("127.0.0.1:80",)),
+    ({}, {"UVICORN_HOST": "a", "PORT": "90"}, ("a:90",)),
+    ({}, {"UVICORN_PORT": "80", "PYSERVE_BIND": "a:1"}, ("a:1",)),
 ]
 
 
@@ -97,6 +104,73 @@ def test_bind(given: dict[str, Any], environ: dict[str, str], bind: tuple[str, .
 def test_the_origin_of_a_combined_bind() -> None:
     assert str(resolve({"port": "80"}, {"PYSERVE_HOST": "b"}).origins["bind"]) == "PYSERVE_HOST and --port"
     assert str(resolve({}, {"PORT": "80"}).origins["bind"]) == "PORT"
+
+
+# (command line, environment, where the access log goes, origin)
+ACCESS_LOGS: list[tuple[dict[str, Any], dict[str, str], str | None, str]] = [
+    ({"access_log": True}, {}, "-", "--access-log"),
+    ({"access_log": False}, {}, None, "--no-access-log"),
+    ({"access_log": False}, {"PYSERVE_ACCESS_LOGFILE": "x"}, None, "--no-access-log"),
+    ({"access_log": True}, {"PYSERVE_ACCESS_LOGFILE": "x"}, "x", "PYSERVE_ACCESS_LOGFILE=x"),
+    ({"access_log": True, "accesslog": "x"}, {}, "x", "--access-logfile x"),
+    ({"access_log": False, "accesslog": "x"}, {}, None, "--no-access-log"),
+    ({"accesslog": "x"}, {"UVICORN_ACCESS_LOG": "0"}, "x", "--access-logfile x"),
+    ({}, {"UVICORN_ACCESS_LOG": "1"}, "-", "UVICORN_ACCESS_LOG=1"),
+]
+
+
+@pytest.mark.parametrize(("given", "environ", "accesslog", "origin"), ACCESS_LOGS)
+def test_access_log(given: dict[str, Any], environ: dict[str, str], accesslog: str | None, origin: str) -> None:
+    resolved = resolve(given, environ)
+    assert (resolved.settings.accesslog, str(resolved.origins["accesslog"])) == (accesslog, origin)
+
+
+# (what other servers call it, setting, value)
+ALIASES: list[tuple[dict[str, Any], str, object]] = [
+    ({"timeout_keep_alive": "3"}, "keepalive", 3.0),
+    ({"timeout_graceful_shutdown": 3}, "graceful_timeout", 3.0),
+    ({"limit_max_requests": "3"}, "max_requests", 3),
+    ({"asgi_disconnect_grace_period": 3}, "disconnect_grace", 3.0),
+    ({"asgi_lifespan": "off"}, "lifespan", "off"),
+    ({"asgi_loop": "asyncio"}, "loop", "asyncio"),
+    ({"loop": "none"}, "loop", "asyncio"),
+    ({"http_parser": "python"}, "http", "h11"),
+    ({"http": "auto"}, "http", "httptools"),
+    ({"interface": "asgi3"}, "interface", "asgi"),
+    ({"log_level": "trace"}, "loglevel", "debug"),
+    ({"wsgi_app": "a:b"}, "app", "a:b"),
+    ({"worker_class": "gthread"}, "worker_class", "sync"),
+    ({"worker_class": "asgi"}, "worker_class", "async"),
+]
+
+
+@pytest.mark.parametrize(("given", "name", "value"), ALIASES)
+def test_names_and_words_of_other_servers(given: dict[str, Any], name: str, value: object) -> None:
+    assert getattr(resolve(given, {}).settings, name) == value
+
+
+# (what was given, environment, the one warning)
+FOREIGN: list[tuple[dict[str, Any], dict[str, str], str]] = [
+    ({"spew": True}, {}, "--spew has no effect: "),
+    ({"spew": False}, {}, ""),
+    ({"dirty_workers": "0"}, {}, ""),
+    ({"dirty_workers": "2"}, {}, "--dirty-workers 2 has no effect: "),
+    ({"control_socket_disable": True}, {}, ""),
+    ({"tmp_upload_dir": "/tmp"}, {}, ""),
+    ({"sendfile": False}, {}, "--no-sendfile has no effect: "),
+    ({"use_colors": False}, {}, ""),
+    ({}, {"UVICORN_WS": "wsproto"}, "UVICORN_WS=wsproto has no effect: "),
+    ({}, {"UVICORN_WS": "none"}, ""),
+    ({"http_protocols": ["h1"]}, {}, ""),
+    ({"http_protocols": "h2,h1"}, {}, "--http-protocols h2,h1 has no effect: "),
+]
+
+
+@pytest.mark.parametrize(("given", "environ", "warning"), FOREIGN)
+def test_settings_of_other_servers(given: dict[str, Any], environ: dict[str, str], warning: str) -> None:
+    warnings = resolve(given, environ).warnings
+    assert len(warnings) == bool(warning)
+    assert all(line.startswith(warning) for line in warnings)
 
 
 # (command line, environment, pieces of the message, exit code)
@@ -127,6 +201,10 @@ REFUSED: list[tuple[dict[str, Any], dict[str, str], list[str], int]] = [
     ({"worker_class": "sync"}, {"PYSERVE_INTERFACE": "asgi"}, ["PYSERVE_INTERFACE=asgi"], 2),
     ({"interface": "wsgi", "lifespan": "on"}, {}, ["--interface wsgi and --lifespan on"], 2),
     ({"factory": True, "app": "m:f()"}, {}, ["--factory and APP m:f()"], 2),
+    ({"bind": ("a:1",), "uds": "/a"}, {}, ["--bind a:1 and --uds /a"], 2),
+    ({"interface": "asgi2"}, {}, ["one of auto, wsgi, asgi"], 2),
+    ({"paste": "a.ini"}, {}, ["--paste a.ini is not supported: name the application"], 2),
+    ({"protocol": "uwsgi"}, {}, ["--protocol uwsgi is not supported: HTTP is spoken"], 2),
     ({"body_buffer_size": "1g"}, {}, ["--body-buffer-size 1g and --body-buffer-total 67108864 (the default)"], 2),
 ]
 

@@ -584,6 +584,15 @@ def test_idle_connections_are_closed(threads: int) -> None:
         assert timeouts(served) == (0, 0, 1, 0)
 
 
+def test_without_keep_alive_a_connection_has_one_request(threads: int) -> None:
+    with serving(hello, threads, keepalive=0.0) as served:
+        answer = served.connect().get()
+        assert b"hello" in answer[-1]
+        client = served.connect()
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"\r\nConnection: close\r\n" in client.rest()
+
+
 def test_a_slow_head(threads: int) -> None:
     with serving(hello, threads, header_timeout=0.2) as served:
         client = served.connect()

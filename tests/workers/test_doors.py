@@ -75,7 +75,7 @@ def few_descriptors() -> Iterator[int]:
 
 
 def test_descriptors_run_out(threads: int, few_descriptors: int) -> None:
-    with serving(hello, threads, keepalive=0.0) as served:
+    with serving(hello, threads, keepalive=60.0) as served:
         client = served.connect()
         client.get()
         held = []

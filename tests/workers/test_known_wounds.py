@@ -53,7 +53,7 @@ def test_cve_2022_31015_cve_2024_49769_connections_that_are_reset(way: str) -> N
 @BOTH
 def test_cve_2019_16770_cve_2021_29509_idle_connections_starve_nobody(way: str) -> None:
     """(puma.) They hold no thread, and at the limit they give way."""
-    with working(way, worker_connections=20, keepalive=0) as worker:
+    with working(way, worker_connections=20, keepalive=60) as worker:
         idle = [worker.connect() for _ in range(20)]
         for client in idle:
             client.get()

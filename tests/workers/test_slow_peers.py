@@ -11,7 +11,7 @@ import pytest
 from tests.workers.both import BOTH, HUGE, timeouts, working
 from tests.workers.serving import Client, eventually, request
 
-OFF = dict.fromkeys(("header_timeout", "body_timeout", "keepalive", "write_timeout"), 0.0)
+OFF = {**dict.fromkeys(("header_timeout", "body_timeout", "write_timeout"), 0.0), "keepalive": 3600.0}
 SHORT = 0.3
 
 CHUNKED = request("/read", "Transfer-Encoding: chunked", method="POST")

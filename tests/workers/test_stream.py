@@ -357,6 +357,13 @@ def test_an_idle_connection(loop: str) -> None:
         assert served.crew.counters[TIMEOUTS_KEEPALIVE] == 1
 
 
+def test_without_keep_alive_a_connection_has_one_request(loop: str) -> None:
+    with serving(hello, loop=loop, lifespan="off", keepalive=0.0) as served:
+        client = served.connect()
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"\r\nConnection: close\r\n" in client.rest()
+
+
 def test_an_application_that_takes_its_time_has_no_deadline(loop: str) -> None:
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.sleep(0.5)
