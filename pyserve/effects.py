@@ -34,7 +34,23 @@ def ineffective(settings: Settings, worker_class: WorkerClass, interface: str = 
         lines.append("--enable-stdio-inheritance has no effect without --daemon")
     if settings.reuse_port and all(address.startswith(("unix:", "fd:")) for address in settings.bind):
         lines.append("--reuse-port has no effect on unix sockets and inherited descriptors")
-    return lines
+    return lines + _ineffective_tls(settings)
+
+
+def _ineffective_tls(settings: Settings) -> list[str]:
+    lines = [
+        f"{flag_of(name)}: {OPTIONS[name].help[0].lower()}{OPTIONS[name].help[1:]}"
+        for name in ("ssl_version", "do_handshake_on_connect")
+        if _changed(settings, name)
+    ]
+    needs = "certfile"
+    names = ["keyfile_password", "ca_certs", "cert_reqs", "crl_file", "ciphers", "ssl_context"]
+    if settings.certfile:
+        needs = "cert_reqs"
+        names = [] if settings.cert_reqs else ["ca_certs", "crl_file"]
+    return lines + [
+        f"{flag_of(name)} has no effect without {flag_of(needs)}" for name in names if _changed(settings, name)
+    ]
 
 
 def _changed(settings: Settings, name: str) -> bool:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from pyserve.values import kinds, owners
+from pyserve.values import kinds, owners, tls
 from pyserve.values.option import Group, Option, option_of, setting
 
 WorkerClass = Literal["sync", "async"]
@@ -148,6 +148,93 @@ class Settings:
     )
     reuse_port: bool = setting(
         Group.SOCKETS, "--reuse-port", False, kinds.switch(), "Give each worker a socket of its own (SO_REUSEPORT)."
+    )
+
+    certfile: tuple[str, ...] = setting(
+        Group.TLS,
+        "--certfile --ssl-certfile",
+        (),
+        tls.files(),
+        "Speak TLS, with this certificate and its chain (PEM). May be repeated, and be a directory: the name that a "
+        "client asks for chooses (SNI), the first one is for all others. Changed files are read without a restart.",
+        fallbacks=("UVICORN_SSL_CERTFILE",),
+    )
+    keyfile: tuple[str, ...] = setting(
+        Group.TLS,
+        "--keyfile --ssl-keyfile",
+        (),
+        tls.files(),
+        "The private key (PEM); one for each --certfile that is a file. Unset: it is in the same file.",
+        fallbacks=("UVICORN_SSL_KEYFILE",),
+    )
+    keyfile_password: str | None = setting(
+        Group.TLS,
+        "--keyfile-password --ssl-keyfile-password",
+        None,
+        kinds.text(),
+        "With what the private key is encrypted.",
+        fallbacks=("UVICORN_SSL_KEYFILE_PASSWORD",),
+        names=("ssl_keyfile_password",),
+    )
+    ca_certs: str | None = setting(
+        Group.TLS,
+        "--ca-certs --ssl-ca-certs",
+        None,
+        kinds.file(),
+        "The authorities whose client certificates are accepted (PEM).",
+        fallbacks=("UVICORN_SSL_CA_CERTS",),
+    )
+    cert_reqs: int = setting(
+        Group.TLS,
+        "--cert-reqs --ssl-cert-reqs",
+        0,
+        tls.requirement(),
+        "Whether clients are asked for a certificate: 0 no, 1 it may be missing, 2 it must be there.",
+        fallbacks=("UVICORN_SSL_CERT_REQS",),
+    )
+    crl_file: str | None = setting(
+        Group.TLS,
+        "--crl-file --ssl-crl-file",
+        None,
+        kinds.file(),
+        "The lists of revoked client certificates, one of each authority (PEM).",
+    )
+    ciphers: str | None = setting(
+        Group.TLS,
+        "--ciphers --ssl-ciphers",
+        None,
+        kinds.text(),
+        "The ciphers for TLS 1.2 as OpenSSL writes them; those of TLS 1.3 are always the same. Unset: Python's choice.",
+        fallbacks=("UVICORN_SSL_CIPHERS",),
+    )
+    suppress_ragged_eofs: bool = setting(
+        Group.TLS,
+        "--suppress-ragged-eofs",
+        True,
+        kinds.switch(),
+        "Take the end of a connection that was not announced in TLS (close_notify) for a regular one.",
+    )
+    ssl_context: Hook = setting(
+        Group.TLS,
+        "",
+        None,
+        kinds.hook("config, default_ssl_context_factory"),
+        "Called to make each ssl.SSLContext; what it is given makes the one that these settings describe.",
+    )
+    ssl_version: str | None = setting(
+        Group.TLS,
+        "--ssl-version",
+        None,
+        tls.version(),
+        "Has no effect: TLS 1.2 and 1.3 are spoken. An ssl_context hook can narrow that down.",
+        fallbacks=("UVICORN_SSL_VERSION",),
+    )
+    do_handshake_on_connect: bool = setting(
+        Group.TLS,
+        "--do-handshake-on-connect",
+        False,
+        kinds.switch(),
+        "Has no effect: a handshake never holds a thread, whenever it comes.",
     )
 
     workers: int = setting(

@@ -50,7 +50,7 @@ class Driver(Protocol):
 class ScopeTemplate:
     """What the scopes of one connection share; `make` adds what a request brings."""
 
-    __slots__ = ("_root_path", "_shared", "_state")
+    __slots__ = ("_extensions", "_root_path", "_shared", "_state")
 
     def __init__(
         self,
@@ -61,6 +61,7 @@ class ScopeTemplate:
         state: dict[str, Any] | None,
     ) -> None:
         """client, server: (host, port), or (path, None) for a unix socket's server. state: the lifespan's, or None."""
+        self._extensions = _EXTENSIONS
         self._root_path = root_path
         self._state = state
         self._shared: Scope = {
@@ -70,6 +71,11 @@ class ScopeTemplate:
             "scheme": scheme,
             "root_path": root_path,
         }
+
+    def secure(self, tls: dict[str, Any]) -> None:
+        """The connection is encrypted; tls: what the extension of that name says (ASGI TLS extension 0.2)."""
+        self._shared["scheme"] = "https"
+        self._extensions = {**_EXTENSIONS, "tls": tls}
 
     def make(self, exchange: Exchange) -> Scope:
         """Build the scope of an `http` connection (ASGI HTTP spec 2.5); `state` is a shallow copy of the lifespan's."""
@@ -82,7 +88,7 @@ class ScopeTemplate:
             raw_path = self._root_path.encode() + raw_path
         scope = self._shared.copy()
         scope["asgi"] = _VERSIONS.copy()
-        scope["extensions"] = _EXTENSIONS.copy()
+        scope["extensions"] = self._extensions.copy()
         scope["http_version"] = exchange.version
         scope["method"] = exchange.method
         scope["path"] = path

@@ -162,6 +162,10 @@ class Http1Wire:
         else:
             self.persistence = _CLOSE
 
+    def refuse(self, error: ProtocolError, received: bytes = b"") -> None:
+        """What has come, in part `received`, is no HTTP/1 for this port: answer `error`, and close."""
+        self._refuse(error, received)
+
     def lose(self) -> None:
         """The connection is reset or a write failed: nothing can be sent any more."""
         self.persistence = _CLOSE

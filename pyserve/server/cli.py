@@ -77,6 +77,7 @@ def _act(resolved: Resolved) -> int:
 
 
 def _check(settings: Settings) -> int:
+    importlib.import_module("pyserve.server.equipment").read_certificates(settings)
     application = load(settings)
     worker_class = choose_worker_class(settings, application)
     for line in ineffective(settings, worker_class, application.interface):

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pyserve.server.children import Entry, pipe
 from pyserve.server.hooks import MasterHooks
@@ -24,11 +25,15 @@ from pyserve.workers.hooks import HookError
 from pyserve.workers.logs import ErrorLog
 from pyserve.workers.scoreboard import Scoreboard, room
 
+if TYPE_CHECKING:
+    from pyserve.workers.certificates import Certificates
+
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
     """before: what an earlier life of this process has left. alive: both ends of the pipe that the workers
-    watch; nobody writes to it, and it ends with the master. application: loaded with `--preload` only."""
+    watch; nobody writes to it, and it ends with the master. application: loaded with `--preload` only. certificates:
+    for TLS."""
 
     settings: Settings
     log: ErrorLog
@@ -41,6 +46,7 @@ class Equipment:
     alive: tuple[int, int]
     application: Application | None
     hooks: MasterHooks
+    certificates: Certificates | None
 
 
 @contextlib.contextmanager
@@ -59,6 +65,7 @@ def equipped(
     """
     raise_descriptor_limit()
     hooks = MasterHooks(settings, log, origin)
+    certificates = read_certificates(settings)
     with contextlib.ExitStack() as stack:
         if settings.pidfile is not None:
             pidfile = Pidfile(settings.pidfile)
@@ -71,7 +78,8 @@ def equipped(
                 hooks.starting(None)
         listeners = _listeners(settings, log, before, wakeup)
         stack.callback(listeners.close)
-        log.info("Listening at: %s (%s)", ",".join(listeners.names()), os.getpid())
+        names = ",".join(listeners.names())
+        log.info("Listening at: %s (%s)", names.replace("http://", "https://") if certificates else names, os.getpid())
         application = _application(settings, log, before, wakeup) if settings.preload_app else None
         worker_class = choose_worker_class(settings, application) if application else settings.worker_class
         if worker_class is not None:  # else the first worker says it, which knows the application
@@ -91,7 +99,19 @@ def equipped(
             alive=alive,
             application=application,
             hooks=hooks,
+            certificates=certificates,
         )
+
+
+def read_certificates(settings: Settings) -> Certificates | None:
+    """What TLS needs, or None without it. Raises `SettingsError` for files that cannot be used."""
+    if not settings.certfile:
+        if settings.keyfile:
+            raise SettingsError(f"keyfile: {settings.keyfile[0]!r} given without certfile")
+        return None
+    from pyserve.workers.certificates import Certificates
+
+    return Certificates(settings)
 
 
 def preload(settings: Settings, log: ErrorLog) -> Application:

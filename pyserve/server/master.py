@@ -9,7 +9,7 @@ from pyserve.server import signals, starter, systemd, takeover
 from pyserve.server.arbiter import Arbiter
 from pyserve.server.children import Entry
 from pyserve.server.daemon import detach
-from pyserve.server.equipment import equipped, preload, told
+from pyserve.server.equipment import equipped, preload, read_certificates, told
 from pyserve.server.ownership import give_logs
 from pyserve.server.pidfile import PidfileError
 from pyserve.server.sockets import BindError
@@ -77,6 +77,7 @@ def _trial(settings: Settings, log: ErrorLog) -> int:
         log.error("Reload: pyserve itself has another version now (%s), that needs a restart", __version__)
         return EXIT_CONFIGURATION
     try:
+        read_certificates(settings)
         preload(settings, log)
     except (ApplicationLoadError, SettingsError) as error:
         log.error("%s", told(error))

@@ -48,6 +48,7 @@ class Spawner:
             application=self._is.application,
             log=self._is.log,
             multiprocess=multiprocess,
+            certificates=self._is.certificates,
         )
         if not self._is.hooks.before_fork(context):
             os.close(reader)

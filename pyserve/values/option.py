@@ -17,6 +17,7 @@ class Group(StrEnum):
 
     APPLICATION = "Application"
     SOCKETS = "Sockets"
+    TLS = "TLS"
     WORKERS = "Workers"
     PROCESSES = "Processes"
     PROTOCOLS = "Protocols"

@@ -8,13 +8,16 @@ context variables that a request sets are gone with it.
 import asyncio
 import sys
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyserve.protocol.asgi import Call, ScopeTemplate
 from pyserve.protocol.exchange import Data, Exchange, Sending
 from pyserve.workers.parting import peer_has_closed
 from pyserve.workers.spans import open_span
 from pyserve.workers.stream import Stream
+
+if TYPE_CHECKING:
+    from pyserve.workers.tls import TlsChannel
 
 _DONE = Sending.DONE
 
@@ -33,6 +36,11 @@ class AsgiStream(Stream):
         client = peer[:2] if isinstance(peer, tuple) else None
         server = self.door.reached(self.transport)
         self._template = ScopeTemplate(client, server, "http", registry.root_path, registry.state)
+
+    def secured(self, tls: "TlsChannel") -> None:
+        from pyserve.workers.tls_facts import extension_of
+
+        self._template.secure(extension_of(tls))
 
     def begin(self, exchange: Exchange) -> None:
         registry = self.registry

@@ -64,6 +64,8 @@ class Config:
         self.env_orig = dict(environ)
 
     def __getattr__(self, name: str) -> Any:
+        if name in ("certfile", "keyfile") and len(paths := getattr(self._settings, name)) < 2:
+            return paths[0] if paths else None
         if name in OPTIONS:
             return _as_gunicorn(getattr(self._settings, name))
         raise AttributeError(f"No configuration setting for: {name}")

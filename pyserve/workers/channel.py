@@ -39,6 +39,7 @@ class Stage(Enum):
     READING = "octets of a request"
     WRITING = "the peer to take the rest of a complete response"
     YIELDING = "its turn: the next request is here"
+    SHAKING = "the peer to take the server's part of a handshake"
     LINGERING = "the peer to close"
     CLOSED = "nothing"
 

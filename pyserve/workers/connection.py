@@ -67,7 +67,7 @@ class Connection(Channel):
         try:
             data = self.socket.recv(RECEIVE_HEAD)
         except BlockingIOError:
-            self._deck.table.park(self, hand, READ)
+            self._nothing_came(hand)
             return
         except OSError:
             self._lose()
@@ -103,6 +103,14 @@ class Connection(Channel):
                 self._answer(hand, exchange, now)
 
     # Inwards
+
+    def _nothing_came(self, hand: Hand) -> None:
+        """The event was late, or what has come says nothing yet."""
+        self._deck.table.park(self, hand, READ)
+
+    def _arrived(self, exchange: Exchange) -> int:
+        """How much of an exchange's content has come over, as far as that shows."""
+        return exchange.received
 
     def _received_part(self, hand: Hand, now: float) -> None:
         """Octets have come that complete no head."""
@@ -283,7 +291,9 @@ class Connection(Channel):
             try:
                 data = self.socket.recv(RECEIVE)
             except BlockingIOError:
-                if deck.patience.wait(hand, self, READABLE, pace.begin(monotonic())):
+                now = monotonic()
+                pace.end(self._arrived(exchange), now)
+                if deck.patience.wait(hand, self, READABLE, pace.begin(now)):
                     continue
                 hand.words[TIMEOUTS_BODY] += 1
                 self.wire.expire()

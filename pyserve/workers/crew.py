@@ -71,7 +71,8 @@ class Crew:
     """One worker's share of everything that is not sockets.
 
     config: of all its wires. counters: thread 0's words on the scoreboard, for a worker with one thread.
-    connections: how many may be open at once. request_hooks: where there is a hook around requests.
+    connections: how many may be open at once. request_hooks: where there is a hook around requests. certificates: for
+    TLS, else None.
     """
 
     request_hooks: RequestHooks | None = None
@@ -87,6 +88,9 @@ class Crew:
         self.config.retiring = not settings.keepalive  # then no connection gets a second request
         self.counters = context.slot.thread(0).words
         self.connections = _connections(settings)
+        self.certificates = context.certificates
+        if self.certificates is not None and self.certificates.look(self.log, settled=True):
+            self.log.debug("The certificates have changed since the master read them")
         self.phase = Phase.RUNNING
         self.drained_since = 0.0
         self._wake: Callable[[], object] = _nothing
@@ -106,6 +110,9 @@ class Crew:
             self._second = second
             self._offset = now - time.monotonic()
             self.config.date = b"Date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
+            if self.certificates is not None and self.certificates.look(self.log):
+                log = self.log.info if self.context.index == 0 else self.log.debug
+                log("TLS goes on with new certificates")
 
     @property
     def pulse(self) -> float:

@@ -62,6 +62,7 @@ class Doors:
             settings.root_path, error_stream(context.log), settings.threads > 1, context.multiprocess
         )
         self._deck = deck
+        self._make = _maker(deck)
         self._limit = deck.crew.connections
         self._last_fd = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE
         self._lock = threading.Lock()
@@ -127,7 +128,7 @@ class Doors:
 
     def _add(self, door: Door, peer: socket.socket, address: object) -> Connection:
         deck = self._deck
-        connection = Connection(deck, peer, door.templates.make(peer, address), monotonic())
+        connection = self._make(deck, peer, door.templates.make(peer, address), monotonic())
         deck.table.open.add(connection)
         self._words[CONNECTIONS] = len(deck.table.open)
         return connection
@@ -255,6 +256,15 @@ class Doors:
                 return
             peer.setblocking(False)
             table.park(self._add(door, peer, address), owner, READ)
+
+
+def _maker(deck: Deck) -> type[Connection]:
+    """What drives a connection; what TLS needs is loaded for TLS only."""
+    if deck.crew.certificates is None:
+        return Connection
+    from pyserve.workers.tls_connection import TlsConnection
+
+    return TlsConnection
 
 
 def _readable(listener: socket.socket) -> bool:

@@ -16,12 +16,13 @@ import traceback
 from collections.abc import Callable, Coroutine
 from functools import partial
 from time import monotonic, monotonic_ns, time
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from pyserve.workers.acceptor import Acceptor, Factory
 from pyserve.workers.crew import BootError, Crew, Phase
 from pyserve.workers.lifespan import LifespanFailure, LifespanRunner
 from pyserve.workers.registry import Door, Registry
+from pyserve.workers.stream import Stream
 from pyserve.workers.watcher import Watcher
 
 _T = TypeVar("_T")
@@ -150,7 +151,18 @@ class AsyncWorker:
     def _acceptor(self) -> Acceptor:
         settings = self._settings
         make = self._wsgi_doors if self._crew.application.interface == "wsgi" else self._asgi_doors
-        return Acceptor(make(), settings.backlog, self._crew.connections, self._registry, self._log.warning)
+        doors = [(listener, self._encrypted(factory)) for listener, factory in make()]
+        return Acceptor(doors, settings.backlog, self._crew.connections, self._registry, self._log.warning)
+
+    def _encrypted(self, factory: Factory) -> Factory:
+        """The factory, or with TLS one that puts it behind."""
+        certificates = self._crew.certificates
+        if certificates is None:
+            return factory
+        from pyserve.workers.tls_link import TlsLink
+
+        make = cast(Callable[[], Stream], factory)
+        return partial(TlsLink, certificates, make, strict=not self._settings.suppress_ragged_eofs)
 
     # Only what the application needs is loaded.
 

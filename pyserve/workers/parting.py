@@ -18,8 +18,11 @@ def shut_down(transport: asyncio.Transport) -> None:
 
 
 def half_close(transport: asyncio.Transport) -> None:
-    """Send FIN once all is written. The transport would do it too, but on uvloop in a later turn of the loop."""
-    if transport.get_write_buffer_size():
+    """Send FIN once all is written. The transport would do it too, but on uvloop in a later turn of the loop.
+
+    Over TLS there is something to be said before.
+    """
+    if transport.get_write_buffer_size() or transport.get_extra_info("tls") is not None:
         transport.write_eof()
     else:
         _shut_down(transport, socket.SHUT_WR)

@@ -79,6 +79,8 @@ def send_span(target: socket.socket, span: FileSpan, at_most: int) -> int:
     than it was (EIO), which leaves a response that cannot be completed.
     """
     try:
+        if type(target) is not socket.socket:
+            raise OSError(errno.ENOTSUP, "the kernel does not encrypt")
         sent = os.sendfile(target.fileno(), span.fd, span.offset, min(span.count, at_most))
     except OSError as error:
         if error.errno not in _UNFIT:

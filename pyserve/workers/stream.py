@@ -13,10 +13,14 @@ The rules:
 * No timer belongs to a connection; `deadlines.check` looks at all of them about once a second.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Callable
 from time import monotonic
+from typing import TYPE_CHECKING
 
+from pyserve.protocol.errors import ProtocolError
 from pyserve.protocol.exchange import Data, Exchange, Sending
 from pyserve.protocol.http1 import Awaiting, Http1Wire, Persistence
 from pyserve.workers.deadlines import Phase
@@ -25,6 +29,9 @@ from pyserve.workers.parting import forget, half_close, shut_down
 from pyserve.workers.registry import Door, Registry
 from pyserve.workers.waiters import Waiters
 from pyserve.workers.writer import HIGH_WATER, Writer
+
+if TYPE_CHECKING:
+    from pyserve.workers.tls import TlsChannel
 
 LINGER_OCTETS = 1024 * 1024  # thrown away after the half-close
 
@@ -78,6 +85,9 @@ class Stream(Writer):
 
     def left(self, exchange: Exchange) -> None:
         """The peer will send no more, or has gone, before the response to `exchange` was complete."""
+
+    def secured(self, tls: TlsChannel) -> None:
+        """The TLS handshake is over; before that nothing is received."""
 
     def look_for_the_end(self) -> None:
         """Called from time to time, as nothing tells of a peer that leaves while reading is paused."""
@@ -185,6 +195,11 @@ class Stream(Writer):
     def _flush_gathered(self) -> None:
         self._due = False
         self._write_out(self.wire.out)
+
+    def refuse(self, error: ProtocolError, received: bytes) -> None:
+        """What has come, in part `received`, is nothing for this port: answer, and close."""
+        self.wire.refuse(error, received)
+        self._fed(0, monotonic())
 
     def _has_room(self) -> None:
         super()._has_room()

@@ -18,6 +18,7 @@ from pyserve.workers.identity import give_up_rights, set_title
 
 if TYPE_CHECKING:
     from pyserve.settings import Settings
+    from pyserve.workers.certificates import Certificates
     from pyserve.workers.logs import ErrorLog
     from pyserve.workers.scoreboard import Scoreboard, Slot
 
@@ -58,6 +59,8 @@ class WorkerContext:
     multiprocess: bool
     """Whether the application may run in another process at the same time (`wsgi.multiprocess`)."""
     hooks: WorkerHooks | None = None
+    certificates: Certificates | None = None
+    """For TLS; None: the listeners speak plain HTTP."""
 
 
 def run(context: WorkerContext) -> int:

@@ -32,6 +32,7 @@ from pyserve.workers.writer import HIGH_WATER
 
 if TYPE_CHECKING:
     from pyserve.workers.request_hooks import RequestHooks
+    from pyserve.workers.tls import TlsChannel
 
 
 class Owner(Enum):
@@ -181,6 +182,11 @@ class WsgiStream(Stream):
         super().connection_made(transport)
         extra = self.transport.get_extra_info
         self._template = self._templates.make(extra("socket"), extra("peername"))
+
+    def secured(self, tls: "TlsChannel") -> None:
+        from pyserve.workers.tls_facts import environ_of
+
+        self._template.update(environ_of(tls))
 
     def data_received(self, data: bytes) -> None:
         if self._owner is _LOOP:

@@ -81,6 +81,8 @@ def test_every_setting_is_an_option(served: list[Settings]) -> None:
         "loop": ["--loop", "asyncio"],
         "lifespan": ["--lifespan", "off"],
         "header_map": ["--header-map", "refuse"],
+        "cert_reqs": ["--cert-reqs", "2"],
+        "suppress_ragged_eofs": ["--no-suppress-ragged-eofs"],
         "access_log_format": ["--access-logformat", "%(h)s"],
         "raw_env": ["--env", "A=b"],
         "env_file": ["--env-file", os.devnull],

@@ -19,7 +19,8 @@ from pyserve.workers.deck import Deck
 from pyserve.workers.scoreboard import Scoreboard
 from pyserve.workers.threads import ThreadWorker
 from pyserve.workers.worker import WorkerContext
-from tests.workers.serving import PATIENCE, Client, eventually, listening
+from tests.tls import TlsPeer, write_certificate
+from tests.workers.serving import PATIENCE, Client, certificates_of, eventually, listening
 
 
 class _Crew(Crew):
@@ -74,7 +75,8 @@ class Manned:
         connection = socket.socket(self.listener.family)
         connection.settimeout(PATIENCE)
         connection.connect(self.listener.getsockname())
-        self._clients.append(Client(connection))
+        peer: Any = connection if self.crew.certificates is None else TlsPeer(connection)
+        self._clients.append(Client(peer))
         return self._clients[-1]
 
     def hear(self, message: bytes) -> None:
@@ -129,13 +131,15 @@ def serving(
     multiprocess: bool = False,
     **settings: Any,
 ) -> Iterator[Manned]:
-    """Serve `application` until the block is left."""
+    """Serve `application` until the block is left. kind: tcp, unix or tls."""
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         listener = stack.enter_context(listening(directory, kind))
         pipes = [*os.pipe(), *os.pipe()]
         for fd in pipes[:3]:
             stack.callback(os.close, fd)
+        if kind == "tls":
+            settings.setdefault("certfile", (str(write_certificate(directory / "server.pem")),))
         chosen = Settings(
             worker_class="sync", threads=threads, errorlog=str(directory / "error.log"), loglevel="debug", **settings
         )
@@ -148,6 +152,7 @@ def serving(
         context = WorkerContext(
             chosen, [accepting], board.slot(0), board, 0, 1, pipes[1], pipes[2], None, log, multiprocess
         )
+        context.certificates = certificates_of(chosen)
         manned = Manned(
             _Crew(context, Application(application, "wsgi", "test"), access.setup(chosen, log)), listener, pipes[0]
         )

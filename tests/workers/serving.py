@@ -15,10 +15,12 @@ from typing import Any, Literal
 from pyserve.settings import Settings
 from pyserve.workers import access, logs
 from pyserve.workers.application import Application
+from pyserve.workers.certificates import Certificates
 from pyserve.workers.crew import Crew
 from pyserve.workers.loop import AsyncWorker
 from pyserve.workers.scoreboard import Scoreboard
 from pyserve.workers.worker import WorkerContext
+from tests.tls import TlsPeer, write_certificate
 
 PATIENCE = 10.0  # seconds for whatever must happen
 LOOPS = ("uvloop", "asyncio")
@@ -112,8 +114,12 @@ class Served:
         connection = socket.socket(kind, socket.SOCK_STREAM)
         connection.settimeout(timeout)
         connection.connect(self.listener.getsockname())
-        self._clients.append(Client(connection))
+        self._clients.append(Client(self.encrypted(connection)))
         return self._clients[-1]
+
+    def encrypted(self, connection: socket.socket) -> Any:
+        """What a client talks through: with `kind="tls"` a handshake is done."""
+        return connection if self.crew.certificates is None else TlsPeer(connection)
 
     @property
     def log(self) -> str:
@@ -181,6 +187,11 @@ def listening(directory: Path, kind: str) -> socket.socket:
     return listener
 
 
+def certificates_of(settings: Settings) -> Certificates | None:
+    """As the master reads them."""
+    return Certificates(settings) if settings.certfile else None
+
+
 @contextlib.contextmanager
 def serving(
     application: Any,
@@ -189,13 +200,15 @@ def serving(
     ready: bool = True,
     **settings: Any,
 ) -> Iterator[Served]:
-    """Serve `application` until the block is left. ready: wait until the worker serves."""
+    """Serve `application` until the block is left. kind: tcp, unix or tls. ready: wait until the worker serves."""
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         listener = stack.enter_context(listening(directory, kind))
         pipes = [*os.pipe(), *os.pipe()]
         for fd in pipes[:3]:
             stack.callback(os.close, fd)
+        if kind == "tls":
+            settings.setdefault("certfile", (str(write_certificate(directory / "server.pem")),))
         chosen = Settings(worker_class="async", errorlog=str(directory / "error.log"), loglevel="debug", **settings)
         log = logs.setup(chosen)
         stack.callback(log.close)
@@ -205,6 +218,7 @@ def serving(
         slot = board.slot(0)
         slot.clear(1)
         context = WorkerContext(chosen, [listener], slot, board, 0, 1, pipes[1], pipes[2], None, log, False)
+        context.certificates = certificates_of(chosen)
         crew = _Crew(context, Application(application, interface, "test"), access.setup(chosen, log))
         orphan = contextlib.ExitStack()
         orphan.callback(os.close, pipes[3])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.tls import TlsPeer
 from tests.workers.both import BOTH, HUGE, timeouts, working
 from tests.workers.serving import Client, eventually, request
 
@@ -161,17 +162,21 @@ def reader(worker: Any, path: str) -> Client:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
     connection.settimeout(10)
     connection.connect(listener.getsockname())
-    client = Client(connection)
+    client = Client(TlsPeer(connection) if worker.crew.certificates is not None else connection)
     worker._clients.append(client)
     client.send(request(path))
     client.take(1000)
     return client
 
 
+ENCRYPTED = pytest.mark.parametrize("kind", ["tcp", "tls"])
+
+
 @BOTH
+@ENCRYPTED
 @pytest.mark.parametrize("path", ["/endless", "/huge"])
-def test_who_takes_nothing(way: str, path: str) -> None:
-    with working(way, **{**OFF, "write_timeout": SHORT}) as worker:
+def test_who_takes_nothing(way: str, kind: str, path: str) -> None:
+    with working(way, kind=kind, **{**OFF, "write_timeout": SHORT}) as worker:
         client = reader(worker, path)
         eventually(lambda: timeouts(worker) == counted("write_timeout"))
         eventually(lambda: worker.slot.connections == 0)
@@ -195,8 +200,9 @@ def test_who_takes_a_little_now_and_then(way: str, path: str) -> None:
 
 
 @BOTH
-def test_who_takes_a_little_is_served_without_a_rate(way: str) -> None:
-    with working(way, **{**OFF, "write_timeout": 0.5, "write_min_rate": 0}) as worker:
+@ENCRYPTED
+def test_who_takes_a_little_is_served_without_a_rate(way: str, kind: str) -> None:
+    with working(way, kind=kind, **{**OFF, "write_timeout": 0.5, "write_min_rate": 0}) as worker:
         client = reader(worker, "/endless")
         for _ in range(10):
             client.take(1_000_000)
