@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "manual": {"values", "settings"},
     "workers": {"workers", "protocol", "settings", "values", "effects"},
     "server": {"server", "workers", "settings", "values", "effects", "foreign"},
-    "": {"server", "workers", "settings"},
+    "": {"server", "workers", "settings", "values"},
 }
 
 # What would let protocol wait, look at a clock or write to a log.

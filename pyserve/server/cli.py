@@ -16,8 +16,8 @@ import click
 from pyserve import __version__
 from pyserve.effects import ineffective
 from pyserve.server import command
-from pyserve.server.configuration import configure
-from pyserve.server.sources import Resolved, Source
+from pyserve.server.configuration import configure, settle
+from pyserve.server.sources import Layer, Resolved, Source, by_field, platform_variables
 from pyserve.settings import EXIT_COMMAND_LINE, OPTIONS, Settings, SettingsError
 from pyserve.values.option import shown_value
 from pyserve.workers.access_format import compile_format
@@ -32,32 +32,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as done:  # --help, --version
         return done.exit_code
     except click.UsageError as error:
-        return _fail(" ".join(error.format_message().split()), EXIT_COMMAND_LINE)
+        return fail(" ".join(error.format_message().split()), EXIT_COMMAND_LINE)
     except OSError as error:
-        return _fail(_unwritten(error))
-    return _run(given, Source.COMMAND_LINE)
+        return fail(_unwritten(error))
+    return _run(lambda: configure(given, os.environ, Source.COMMAND_LINE))
 
 
 def run(app: str | Callable[..., Any], settings: Mapping[str, object]) -> int:
     """What `pyserve.run` does; returns the exit code."""
     if "app" in settings:
-        return _fail("app is given twice")
-    return _run({**settings, "app": app}, Source.KEYWORD)
+        return fail("app is given twice")
+    return _run(lambda: configure({**settings, "app": app}, os.environ, Source.KEYWORD))
 
 
-def _run(given: Mapping[str, object], source: Source) -> int:
+def run_embedded(settings: Mapping[str, object]) -> int:
+    """What `pyserve.embedding` does: no configuration file, and only the platform's variables; the exit code."""
+
+    def make() -> Resolved:
+        return settle([Layer(Source.KEYWORD, by_field(settings, Source.KEYWORD))], platform_variables(os.environ))
+
+    return _run(make)
+
+
+def _run(make: Callable[[], Resolved]) -> int:
     try:
-        return _act(configure(given, os.environ, source))
+        return _act(make())
     except (SettingsError, ApplicationLoadError) as error:
         if trace := getattr(error, "traceback", None):
             click.echo(trace, err=True, nl=False)
-        return _fail(str(error), error.exit_code)
+        return fail(str(error), error.exit_code)
 
 
 def _act(resolved: Resolved) -> int:
     settings = resolved.settings
-    for warning in resolved.warnings:
-        _warn(warning)
+    if settings.print_config or settings.check_config:
+        for warning in resolved.warnings:
+            _warn(warning)
     if settings.print_config:
         _print(_listing(resolved))
         if settings.app is None and not settings.check_config:
@@ -72,8 +82,8 @@ def _act(resolved: Resolved) -> int:
     os.environ["SERVER_SOFTWARE"] = f"pyserve/{__version__}"  # by which applications tell what serves them
     # Settings without effect are named by the first worker, which knows the application.
     # The import is not at the top as --help and --check-config need no master.
-    serve: Callable[[Settings], int] = importlib.import_module("pyserve.server.master").serve
-    return serve(settings)
+    serve: Callable[..., int] = importlib.import_module("pyserve.server.master").serve
+    return serve(settings, remarks=resolved.warnings)
 
 
 def _check(settings: Settings) -> int:
@@ -130,7 +140,8 @@ def _unwritten(error: OSError) -> str:
     return f"stdout: {error.strerror}"
 
 
-def _fail(text: str, exit_code: int = 1) -> int:
+def fail(text: str, exit_code: int = 1) -> int:
+    """Say what is wrong; returns the exit code."""
     click.echo(f"pyserve: {text}", err=True)
     return exit_code
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from pyserve import __version__
@@ -31,10 +32,10 @@ EXIT_HOOK_FAILED: Final = 1
 """As with gunicorn, of a hook before the first worker or after the last; one in between breaks the master."""
 
 
-def serve(settings: Settings, *, entry: Entry | None = None) -> int:
+def serve(settings: Settings, *, entry: Entry | None = None, remarks: Iterable[str] = ()) -> int:
     """Run the server until a signal ends it; the exit code of the process (see `docs/signals.md`).
 
-    entry: what a worker process runs, instead of `pyserve.workers.worker.run`.
+    entry: what a worker process runs, instead of `pyserve.workers.worker.run`. remarks: on the settings, for the log.
     """
     origin = Origin.now()  # before --chdir: the next life reads the same relative paths once more
     titled = set_title(settings, "master")  # before the environment changes, beside which the title lies
@@ -49,9 +50,8 @@ def serve(settings: Settings, *, entry: Entry | None = None) -> int:
     detached = detach() if settings.daemon and before is None else None
     wakeup = Wakeup(before.wakeup if before else None)
     log.info("Starting pyserve %s", __version__)
-    if before is None:
-        for remark in starter.remarks(settings, titled=titled):
-            log.warning("%s", remark)
+    for remark in (*remarks, *(starter.remarks(settings, titled=titled) if before is None else ())):
+        log.warning("%s", remark)
     try:
         wakeup.install()
         with equipped(settings, log, wakeup, origin, entry or run, before) as equipment:

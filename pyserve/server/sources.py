@@ -267,6 +267,12 @@ def _source_of(variable: str) -> Source:
     return Source.ENVIRONMENT if variable.startswith(PREFIX) else Source.PLATFORM
 
 
+def platform_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Of the environment what hosting platforms set: PORT, WEB_CONCURRENCY."""
+    names = {variable for option in OPTIONS.values() for variable in option.fallbacks}
+    return {name: environ[name] for name in names & set(environ) if _source_of(name) is Source.PLATFORM}
+
+
 def by_field(given: Mapping[str, object], source: Source, place: str = "") -> dict[str, object]:
     """Bring the names to those of the fields, and leave out what is None. SettingsError for one that is unknown."""
     found: dict[str, object] = {}

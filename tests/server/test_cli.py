@@ -4,6 +4,7 @@ import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,8 +39,10 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """What the master was asked to serve, in place of a master; its exit code is 7."""
     found: list[Settings] = []
 
-    def serve(settings: Settings) -> int:
+    def serve(settings: Settings, remarks: Iterable[str]) -> int:
         found.append(settings)
+        for remark in remarks:
+            print(f"remark: {remark}", file=sys.stderr)
         return 7
 
     original = importlib.import_module
@@ -173,7 +176,10 @@ def test_a_mistyped_variable_is_a_warning(
 ) -> None:
     monkeypatch.setenv("PYSERVE_WORKER", "3")
     assert cli.main(["cli_wsgi:app"]) == 7
-    assert error(capsys) == "warning: PYSERVE_WORKER is not a setting; did you mean 'PYSERVE_WORKERS'?"
+    remark = "PYSERVE_WORKER is not a setting; did you mean 'PYSERVE_WORKERS'?"
+    assert capsys.readouterr().err == f"remark: {remark}\n"
+    assert cli.main(["--check-config", "cli_wsgi:app"]) == 0
+    assert capsys.readouterr().err == f"pyserve: warning: {remark}\n"
 
 
 def test_a_working_directory_that_is_gone(
