@@ -483,6 +483,14 @@ class Settings:
         "How many bytes of a response a client must take per second: a slower one uses --write-timeout up, a faster "
         "one gets it back; 0: no limit.",
     )
+    drain_delay: float = setting(
+        Group.TIMEOUTS,
+        "--drain-delay",
+        0.0,
+        kinds.seconds(),
+        "How long the server goes on to accept connections after TERM, each closed after its response, so that "
+        "balancers and clients move away; then it stops.",
+    )
     drain_idle: float | None = setting(
         Group.TIMEOUTS,
         "--drain-idle",

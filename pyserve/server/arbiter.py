@@ -20,6 +20,7 @@ from pyserve.server.children import Child
 from pyserve.server.equipment import Equipment
 from pyserve.server.events import (
     Action,
+    Announce,
     Beat,
     Event,
     Exited,
@@ -237,7 +238,12 @@ class Arbiter:
                 self._kill(action)
             case Release(seat):
                 self._is.listeners.release(seat)
+            case Announce(delay):
+                self._is.board.stopping = True
+                self._reports.announce(delay)
             case StopListening():
+                self._is.board.stopping = True
+                self._is.listeners.bar()
                 self._is.listeners.close()
             case Say(news):
                 self._reports.news(news)
@@ -273,5 +279,6 @@ def _supervisor(equipment: Equipment) -> Supervisor:
         capacity=len(equipment.board),
         timeout=settings.timeout,
         graceful_timeout=settings.graceful_timeout,
+        drain_delay=settings.drain_delay,
     )
     return Supervisor(policy, before.members if before else (), before.last_age if before else 0)

@@ -178,6 +178,13 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Announce:
+    """The server stops in so many seconds: the workers are to tell their clients."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
 class StopListening:
     """The server stops: the master's hold on the listeners ends."""
 
@@ -201,4 +208,4 @@ class Finish:
     code: int
 
 
-Action = Spawn | Kill | Release | StopListening | Say | GiveUp | Finish
+Action = Spawn | Kill | Release | Announce | StopListening | Say | GiveUp | Finish

@@ -35,6 +35,9 @@ class Reports:
         say = self._log.info if news is News.RELOAD_DONE else self._log.warning
         say("%s", _NEWS[news])
 
+    def announce(self, delay: float) -> None:
+        self._log.info("Stopping in %g s: until then connections are accepted, and closed after a response", delay)
+
     def give_up(self, code: int) -> None:
         self._log.error("No worker can boot: giving up with exit code %s", code)
 

@@ -29,9 +29,9 @@ TABLE: Final = (
     Row(
         signal.SIGTERM,
         Stop(Manner.GRACEFUL),
-        "Graceful stop: no new connections, requests in progress have `--graceful-timeout` seconds to finish, and idle "
-        "connections, also of clients that have not read their response yet, `--drain-idle` seconds for one more. "
-        "A second stop signal makes it quick.",
+        "Graceful stop, after `--drain-delay`: no new connections, requests in progress have `--graceful-timeout` "
+        "seconds to finish, and idle connections, also of clients that have not read their response yet, "
+        "`--drain-idle` seconds for one more. INT or QUIT meanwhile makes it quick; TERM again changes nothing.",
         "Graceful stop of this worker. The master starts another one.",
     ),
     Row(

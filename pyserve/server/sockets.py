@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from pyserve.server.barring import bar
 from pyserve.server.ownership import Owner
 from pyserve.values.addresses import Address, InheritedAddress, TcpAddress, UnixAddress, parse_address
 
@@ -58,9 +59,13 @@ class Bound:
 
 
 class Listeners:
-    """All listening sockets of the server."""
+    """All listening sockets of the server.
+
+    shared: another master serves from them, too; those that were inherited belong to somebody else anyway.
+    """
 
     def __init__(self, bounds: Sequence[Bound], backlog: int) -> None:
+        self.shared = False
         self._bounds = bounds
         self._backlog = backlog
         self._pid = os.getpid()
@@ -86,7 +91,17 @@ class Listeners:
         """Close what only this seat had: the kernel must not queue clients where nobody accepts any more."""
         for bound in self._bounds:
             if bound.per_seat and len(bound.sockets) > 1 and seat in bound.sockets:
-                bound.sockets.pop(seat).close()
+                listener = bound.sockets.pop(seat)
+                if not self.shared:
+                    bar(listener)  # who comes now knocks again and finds another seat's
+                listener.close()
+
+    def bar(self) -> None:
+        """Let nobody begin to connect any more, while the workers accept who is connected already."""
+        for bound in self._bounds:
+            if not (self.shared or isinstance(bound.address, InheritedAddress)):
+                for listener in bound.sockets.values():
+                    bar(listener)
 
     def keep_only(self, seat: int) -> None:
         """In a worker: close the other seats' sockets, whose queues are not ours to keep alive."""

@@ -33,6 +33,7 @@ from typing import Final
 
 from pyserve.server.events import (
     Action,
+    Announce,
     Beat,
     BootFailed,
     Event,
@@ -69,16 +70,19 @@ QUICK_TIME: Final = 2.0
 """Seconds that a worker has for a quick stop, as with gunicorn."""
 LATE_MARGIN: Final = 5.0
 """A worker cuts its connections itself at `graceful_timeout`, and then has this long for the lifespan's shutdown."""
-SAME_SIGNAL: Final = 0.1
-"""Two equal stop signals within this are one: `timeout` signals a process and then its group."""
 MASTER_ASLEEP: Final = 5.0
 
 
 class Phase(enum.Enum):
     SERVING = "serving"
+    ANNOUNCED = "announced"  # a graceful stop begins after `drain_delay`; until then the seats stay filled
     STOPPING = "stopping"
     QUITTING = "quitting"
     GONE = "gone"
+
+
+_MANNED: Final = (Phase.SERVING, Phase.ANNOUNCED)
+"""Who dies is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ class Policy:
     capacity: int
     timeout: float
     graceful_timeout: float
+    drain_delay: float = 0.0
     awaits_changes: bool = False
 
 
@@ -111,7 +116,7 @@ class Supervisor:
         self._served = any(member.ready_at is not None for member in adopted)
         self._exit_code = 0
         self._gave_up = False
-        self._last_stop: tuple[Manner, float] | None = None
+        self._stop_at = 0.0  # once ANNOUNCED
         self._last_tick: float | None = None
         self._judge_from = 0.0
         self._out: list[Action] = []
@@ -157,7 +162,9 @@ class Supervisor:
     def due(self, now: float) -> float | None:
         """When the next Tick is needed at the latest; None when nothing but heartbeats is waited for."""
         times = [m.kill_at for m in self._members.values() if m.kill_at is not None]
-        if self._phase is Phase.SERVING:
+        if self._phase is Phase.ANNOUNCED:
+            times.append(self._stop_at)
+        if self._phase in _MANNED:
             times += [s.not_before for s in self._seats if s.holder is None and s.not_before > now]
         return min(times, default=None)
 
@@ -180,9 +187,10 @@ class Supervisor:
         return self._answer(now)
 
     def _answer(self, now: float) -> list[Action]:
-        if self._phase is Phase.SERVING:
+        if self._phase in _MANNED:
             self._fill_seats(now)
-            self._step_reload(now)
+            if self._phase is Phase.SERVING:
+                self._step_reload(now)
         elif self._phase is not Phase.GONE and not self._members:
             self._phase = Phase.GONE
             self._out.append(Finish(self._exit_code))
@@ -329,7 +337,7 @@ class Supervisor:
     def _gone(self, member: Member, code: int | None, now: float) -> None:
         """The process has ended; `code` None when there never was one."""
         del self._members[member.age]
-        if self._phase is not Phase.SERVING:
+        if self._phase not in _MANNED:
             # A worker that had not served had nothing to cut, and the master's signal may have found it
             # unprepared.
             if code != 0 and member.ready_at is not None and not self._gave_up:
@@ -400,6 +408,8 @@ class Supervisor:
         if self._last_tick is not None and now - self._last_tick > MASTER_ASLEEP:
             self._judge_from = now
         self._last_tick = now
+        if self._phase is Phase.ANNOUNCED and now >= self._stop_at:
+            self._drain(now)
         for member in self._members.values():
             if member.kill_at is not None and now >= member.kill_at:
                 member.kill_at = None
@@ -413,20 +423,28 @@ class Supervisor:
         return max(member.beat, self._judge_from)
 
     def _stop(self, manner: Manner, now: float) -> None:
-        """The first signal decides the manner, a second one is quick."""
-        last, self._last_stop = self._last_stop, (manner, now)
-        if last is not None and last[0] is manner and now - last[1] < SAME_SIGNAL:
-            return
-        if self._phase is Phase.SERVING:
-            self._out.append(StopListening())
-            if manner is Manner.GRACEFUL:
-                self._phase = Phase.STOPPING
-                for member in self._members.values():
-                    if member.life is not Life.LEAVING:
-                        self._stop_one(member, signal.SIGTERM, self._deadline(now))
-                return
-        if self._phase in (Phase.SERVING, Phase.STOPPING):
-            self._quit(now)
+        """INT and QUIT are quick at any time. TERM again changes nothing, as with gunicorn: service managers signal a
+        process and its group."""
+        if manner is Manner.QUICK:
+            if self._phase in _MANNED:
+                self._out.append(StopListening())
+            if self._phase not in (Phase.QUITTING, Phase.GONE):
+                self._quit(now)
+        elif self._phase is Phase.SERVING:
+            delay = self._policy.drain_delay
+            if delay and any(member.life is Life.READY for member in self._members.values()):
+                self._phase = Phase.ANNOUNCED
+                self._stop_at = now + delay
+                self._out.append(Announce(delay))
+            else:
+                self._drain(now)
+
+    def _drain(self, now: float) -> None:
+        self._phase = Phase.STOPPING
+        self._out.append(StopListening())
+        for member in self._members.values():
+            if member.life is not Life.LEAVING:
+                self._stop_one(member, signal.SIGTERM, self._deadline(now))
 
     def _quit(self, now: float) -> None:
         self._phase = Phase.QUITTING

@@ -14,10 +14,12 @@ Why accepting pauses:
 """
 
 import asyncio
+import math
 import os
 import resource
 import select
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -150,6 +152,15 @@ class Acceptor:
     @property
     def closed(self) -> bool:
         return self.state is Accepting.CLOSED
+
+    def last_call(self) -> None:
+        """Take all who wait from now on, whatever the limit: nobody else will, and the kernel would reset them."""
+        self._limit = sys.maxsize
+        self._rests_until = math.inf
+        if self.state is Accepting.FULL:
+            self._unwatch()
+        if self.state in (Accepting.FULL, Accepting.STEPPING):
+            self._resume()
 
     def close(self) -> None:
         """Accept no more, and let the listeners go: once nobody holds them, who connects is refused.

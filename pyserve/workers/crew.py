@@ -3,6 +3,9 @@
     RUNNING -> DRAINING   TERM, max_requests, or the master died: no new connections, the last request of each
             -> QUITTING   INT, QUIT, or graceful_timeout is over: everything is cut
 
+Before a stop of the whole server, while `--drain-delay` lasts, a worker is RUNNING and `stopping`: it goes on to
+accept, and closes each connection after its response.
+
 Signals, and whatever else ends a worker, only set `phase` and call `wake`; the worker looks at it in its own time. A
 second TERM changes nothing: who signals a whole process group sends a worker the same signal as the master does.
 """
@@ -93,6 +96,7 @@ class Crew:
             self.log.debug("The certificates have changed since the master read them")
         self.phase = Phase.RUNNING
         self.drained_since = 0.0
+        self._orphaned = False  # the master has died, and all workers retire
         self._wake: Callable[[], object] = _nothing
         self._abandoned = threading.RLock()
         self._second = 0
@@ -104,7 +108,10 @@ class Crew:
     # Time
 
     def tick(self, now: float) -> None:
-        """Renew the Date field if a second has passed. now: seconds since the epoch."""
+        """Renew the Date field if a second has passed, and hear whether the server is about to stop.
+
+        now: seconds since the epoch.
+        """
         second = int(now)
         if second != self._second:
             self._second = second
@@ -113,6 +120,19 @@ class Crew:
             if self.certificates is not None and self.certificates.look(self.log):
                 log = self.log.info if self.context.index == 0 else self.log.debug
                 log("TLS goes on with new certificates")
+            if self.stopping:
+                self.config.retiring = True
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the whole server stops, or will when `--drain-delay` is over: then it is no longer to be chosen by
+        balancers (a readiness check fails), and every response says `Connection: close`."""
+        return self.context.scoreboard.stopping
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no other worker goes on when this one retires."""
+        return self.stopping or self._orphaned
 
     @property
     def pulse(self) -> float:
@@ -222,6 +242,7 @@ class Crew:
 
     def master_died(self) -> None:
         """End of file came from the master."""
+        self._orphaned = True
         if self.phase is Phase.RUNNING:
             self.log.warning("The master has gone, worker %s drains", os.getpid())
         self.drain()

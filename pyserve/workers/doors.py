@@ -6,7 +6,7 @@ Such an entry cannot be modified, so accepting pauses by taking the listeners ou
     FULL       `worker_connections` are open and none of them is idle. What waits stays in the kernel's queue.
     STARVED    descriptors run out, which is noticed before accept() or the application fails; or accept() fails
     STEPPING   this worker holds more than its share of the connections (the scoreboard's mean): others go first
-    CLOSED     the worker retires. It takes all that wait there first: nobody else may have been woken for them
+    CLOSED     the worker retires. It takes who waits there first
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from pyserve.workers.accepting import Accepting
+from pyserve.workers.accepting import LAST_CALL, LAST_CALL_OF_ALL, SETTLE, Accepting
 from pyserve.workers.connection import Connection
 from pyserve.workers.environ import Surroundings, Templates, error_stream
 from pyserve.workers.scoreboard import CONNECTIONS
@@ -34,7 +34,6 @@ RESERVE = 32  # descriptors left for the application, pipes and files when accep
 
 _AT_ONCE = 16  # connections taken in a row where no other worker wants them
 _STEP_BACK = 0.005  # seconds
-_LAST_CALL = 0.3
 _QUIET = 60.0  # seconds between two lines about descriptors
 _GONE = (errno.EAGAIN, errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH)
 
@@ -240,22 +239,38 @@ class Doors:
         """Accept no more, and close the listeners. Never serves anybody in the calling thread."""
         with self._lock:
             self._pause(Accepting.CLOSED)
-        # Of those who wait some may have woken this worker and no other: nobody else would come for them.
-        until = monotonic() + _LAST_CALL
-        for door in self.listening.values():
-            self._last_call(door, owner, until)
+        self._last_call(owner)
         for door in self.listening.values():
             door.listener.close()
 
-    def _last_call(self, door: Door, owner: Owner, until: float) -> None:
-        table = self._deck.table
-        while len(table.open) < self._limit and monotonic() < until:
-            try:
-                peer, address = door.listener.accept()
-            except OSError:
+    def _last_call(self, owner: Owner) -> None:
+        """Take who waits: some may have woken this worker and no other, and nobody else would come for them.
+
+        Where no other worker goes on, all are taken, whatever the limit: else the kernel resets them.
+        """
+        now = monotonic()
+        alone = self._deck.crew.is_last
+        until = now + (LAST_CALL_OF_ALL if alone else LAST_CALL)
+        settled = now + (SETTLE if alone else 0.0)
+        limit = self._last_fd + RESERVE if alone else self._limit
+        poll = select.poll()
+        for fd in self.listening:
+            poll.register(fd, select.POLLIN)
+        while len(self._deck.table.open) < limit and now < until:
+            waiting = poll.poll(max(0.0, settled - now) * 1000)
+            if not waiting or not all(self._admit(self.listening[fd], owner) for fd, _ in waiting):
                 return
-            peer.setblocking(False)
-            table.park(self._add(door, peer, address), owner, READ)
+            now = monotonic()
+
+    def _admit(self, door: Door, owner: Owner) -> bool:
+        """Take one connection for others to serve; whether that is worth another try."""
+        try:
+            peer, address = door.listener.accept()
+        except OSError as error:
+            return error.errno in _GONE
+        peer.setblocking(False)
+        self._deck.table.park(self._add(door, peer, address), owner, READ)
+        return True
 
 
 def _maker(deck: Deck) -> type[Connection]:

@@ -18,6 +18,7 @@ from functools import partial
 from time import monotonic, monotonic_ns, time
 from typing import Any, NamedTuple, TypeVar, cast
 
+from pyserve.workers.accepting import LAST_CALL, LAST_CALL_OF_ALL, SETTLE
 from pyserve.workers.acceptor import Acceptor, Factory
 from pyserve.workers.crew import BootError, Crew, Phase
 from pyserve.workers.lifespan import LifespanFailure, LifespanRunner
@@ -27,7 +28,6 @@ from pyserve.workers.watcher import Watcher
 
 _T = TypeVar("_T")
 
-_LAST_ACCEPTS = 0.3  # seconds a draining worker goes on to accept what waits
 _TURNS = 4  # of the loop, within which a connection that was accepted is made, and one that was closed is lost
 
 
@@ -197,16 +197,21 @@ class AsyncWorker:
         """Finish what has begun; return when nothing is left, or when no more time is."""
         crew = self._crew
         self._registry.deadlines.retire(crew.drained_since, crew.drain_idle)
-        self._last_accepts(acceptor, crew.drained_since + _LAST_ACCEPTS)
+        if crew.is_last:
+            acceptor.last_call()
+        self._last_accepts(acceptor)
         while crew.phase is Phase.DRAINING and not (acceptor.closed and await self._drained()):
             if crew.grace_over:
                 return
             await self._change(self._drains_until)
 
-    def _last_accepts(self, acceptor: Acceptor, until: float) -> None:
+    def _last_accepts(self, acceptor: Acceptor) -> None:
         """Stop accepting once nobody waits: where no other worker has the listener, whoever waits would be reset."""
-        if (acceptor.unmade or acceptor.waiting()) and monotonic() < until:
-            self.loop.call_later(0.01, self._last_accepts, acceptor, until)
+        waited = monotonic() - self._crew.drained_since
+        alone = self._crew.is_last
+        waits = acceptor.unmade or acceptor.waiting() or (alone and waited < SETTLE)
+        if waits and waited < (LAST_CALL_OF_ALL if alone else LAST_CALL):
+            self.loop.call_later(0.01, self._last_accepts, acceptor)
         else:
             acceptor.close()
             self._changed.set()

@@ -60,6 +60,7 @@ _THREAD_WORDS: Final = 16  # two cache lines: threads of one worker do not slow 
 _LAYOUT: Final = 0
 _SLOTS: Final = 1
 _THREADS: Final = 2
+_STOPPING: Final = 3
 _BOARD_WORDS: Final = 16
 _LAYOUT_VERSION: Final = 0x70797365_00000001
 
@@ -314,6 +315,15 @@ class Scoreboard:
         self._states = words[_BOARD_WORDS + STATE :: stride]
         self._connections = words[_BOARD_WORDS + CONNECTIONS :: stride]
         self._in_flight = words[_BOARD_WORDS + IN_FLIGHT :: stride]
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the whole server stops, or is about to; the master sets it, for all workers."""
+        return bool(self._words[_STOPPING])
+
+    @stopping.setter
+    def stopping(self, value: bool) -> None:
+        self._words[_STOPPING] = value
 
     def __len__(self) -> int:
         return len(self._slots)

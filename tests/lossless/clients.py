@@ -27,6 +27,7 @@ _DETAILS = 100  # failures that are told in full
 _REFUSALS = (errno.ECONNREFUSED, errno.ENOENT)  # nobody listens; nor is there a unix socket
 
 BODY = b"0123456789abcdef" * 64
+ONCE = {"once": b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"}
 REQUESTS = {
     "plain": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     "later": b"GET /later HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -82,6 +83,9 @@ def end_of(received: bytes) -> tuple[int, int] | None:
     _, found, rest = fields.partition(b"\r\ncontent-length: ")
     end = head + int(rest.split(b"\r\n")[0]) if found else head
     return (head, end) if len(received) >= end else None
+
+
+_OCTETS = {**REQUESTS, **ONCE}
 
 
 def _kind(error: int) -> str:
@@ -179,7 +183,7 @@ class Client:
         self._began = now
         self._waits = True
         try:
-            self._socket.sendall(REQUESTS[self._request])
+            self._socket.sendall(_OCTETS[self._request])
         except OSError as error:
             self._broken(now, error)
 

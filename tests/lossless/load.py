@@ -90,8 +90,8 @@ def load(
     """Clients that ask in a process of their own; every one of them has been answered when this begins.
 
     address: host and port, or the path of a unix socket. pause: seconds between a response and the next request.
-    requests: what is asked for by turns. to_the_end: the first connection that is refused ends a client, and is no
-    failure.
+    requests: what is asked for by turns; "once" wishes the close itself, so that all connections are new. to_the_end:
+    the first connection that is refused ends a client, and is no failure.
     """
     where = address if isinstance(address, str) else f"{address[0]}:{address[1]}"
     options = ["--clients", str(clients), "--pause", str(pause), *(["--to-the-end"] if to_the_end else [])]

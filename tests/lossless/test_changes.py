@@ -58,10 +58,31 @@ def test_one_worker_is_told_to_end(serve: Serve, app: str, options: tuple[str, .
 
 @pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
 def test_stop(serve: Serve, app: str, options: tuple[str, ...], pauses: list[float], unix: bool) -> None:
-    """Whoever has a connection when the server begins to end is answered."""
+    """Whoever has a connection when the server begins to end is answered, however many come in that moment."""
     for pause in pauses:
         server = serve(app, *options)
-        with load(str(server.socket) if unix else (HOST, server.port), pause=pause, to_the_end=True) as result:
+        address = str(server.socket) if unix else (HOST, server.port)
+        with (
+            load(address, pause=pause, to_the_end=True) as result,
+            load(address, pause=pause, requests=("once",), to_the_end=True) as strangers,
+        ):
             result.more(20)
             server.stop()
         result.check()
+        strangers.check()
+
+
+def test_stop_that_is_announced(serve: Serve, app: str, options: tuple[str, ...], pauses: list[float]) -> None:
+    """Connections are accepted until `--drain-delay` is over, and none is kept."""
+    for pause in pauses[1:4]:
+        server = serve(app, "--drain-delay", "2", *options)
+        with load((HOST, server.port), pause=pause, to_the_end=True) as result:
+            before = result.figures.told_to_close
+            server.send(signal.SIGTERM)
+            server.says("Stopping in 2 s")
+            wait_for(lambda before=before: result.figures.told_to_close > before + 8, "clients that were told to close")
+            server.connect().close()
+            assert not server.logged("is gone|exiting")
+            server.ends(0)
+        result.check()
+        assert result.figures.opened > 16

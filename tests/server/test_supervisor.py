@@ -11,6 +11,7 @@ import signal
 import pytest
 
 from pyserve.server.events import (
+    Announce,
     Beat,
     BootFailed,
     Exited,
@@ -54,8 +55,8 @@ EVENTS = {
 }
 
 
-def policy(workers=1, timeout=30.0, graceful_timeout=30.0, capacity=None, awaits_changes=False) -> Policy:
-    return Policy(workers, capacity or max(2 * workers, workers + 8), timeout, graceful_timeout, awaits_changes)
+def policy(workers=1, timeout=30.0, graceful_timeout=30.0, capacity=None, **more) -> Policy:
+    return Policy(workers, capacity or max(2 * workers, workers + 8), timeout, graceful_timeout, **more)
 
 
 def words(action) -> str:
@@ -66,6 +67,8 @@ def words(action) -> str:
             return f"{number.name.removeprefix('SIG')} {age}"
         case Release(seat):
             return f"release {seat}"
+        case Announce():
+            return "announce"
         case StopListening():
             return "stop-listening"
         case Say(news):
@@ -745,7 +748,7 @@ SCENES = {
         start           -> spawn 1@0, spawn 2@1
         term            -> stop-listening, TERM 1, TERM 2
         ready 1
-        +1 term         -> QUIT 1, TERM 2
+        +1 int          -> QUIT 1, TERM 2
         die 2 -15
         die 1 1         -> finish 1
         """,
@@ -761,14 +764,14 @@ SCENES = {
         die 1 -9        -> finish 1
         """,
     ),
-    "a second TERM is quick": (
+    "INT after TERM, and a worker that does not end": (
         policy(1),
         """
         start           -> spawn 1@0
         ready 1
         term            -> stop-listening, TERM 1
-        +0.5 term       -> QUIT 1
-        +0.5 term
+        +0.5 int        -> QUIT 1
+        +0.5 int
         +1.1 tick
         +0.5 tick       -> KILL 1
         die 1 -9        -> finish 1
@@ -784,14 +787,85 @@ SCENES = {
         die 1 0         -> finish 0
         """,
     ),
-    "the same signal twice at once is one": (
+    "TERM again changes nothing": (
         policy(1),
         """
         start           -> spawn 1@0
         ready 1
         term            -> stop-listening, TERM 1
         +0.01 term
+        +5 term
         die 1 0         -> finish 0
+        """,
+    ),
+    "a stop that is announced": (
+        policy(2, graceful_timeout=10, drain_delay=5),
+        """
+        start           -> spawn 1@0, spawn 2@1
+        ready 1
+        ready 2
+        term            -> announce
+        +4.9 tick
+        +0 term
+        +0.1 tick       -> stop-listening, TERM 1, TERM 2
+        +14.9 tick
+        die 1 0
+        +0.1 tick       -> KILL 2
+        die 2 -9        -> finish 1
+        """,
+    ),
+    "who dies before the stop that is announced is replaced, and nothing else begins": (
+        policy(2, drain_delay=5),
+        """
+        start           -> spawn 1@0, spawn 2@1
+        ready 1
+        ready 2
+        term            -> announce
+        reload
+        more
+        fewer
+        die 1 -9        -> spawn 3@0
+        +1 ready 3
+        retiring 2      -> spawn 4@1
+        ready 4
+        +4 tick         -> stop-listening, TERM 3, TERM 4
+        die 2 0
+        die 3 0
+        die 4 0         -> finish 0
+        """,
+    ),
+    "a reload meets the announcement of a stop": (
+        policy(2, drain_delay=5),
+        """
+        start           -> spawn 1@0, spawn 2@1
+        ready 1
+        ready 2
+        reload          -> spawn 3@0
+        term            -> announce
+        ready 3         -> TERM 1
+        +5 tick         -> stop-listening, TERM 2, TERM 3
+        die 1 0
+        die 2 0
+        die 3 0         -> finish 0
+        """,
+    ),
+    "INT does not wait for the stop that is announced": (
+        policy(1, drain_delay=5),
+        """
+        start           -> spawn 1@0
+        ready 1
+        term            -> announce
+        int             -> stop-listening, QUIT 1
+        +5 tick         -> KILL 1
+        die 1 -9        -> finish 1
+        """,
+    ),
+    "a stop is announced to nobody": (
+        policy(1, drain_delay=5),
+        """
+        start           -> spawn 1@0
+        term            -> stop-listening, TERM 1
+        die 1 -15       -> finish 0
         """,
     ),
     "stop while everybody boots": (

@@ -305,10 +305,10 @@ async def application(scope, receive, send):
 listener, ready, alive = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3])
 listener.setblocking(False)
 settings = Settings(worker_class="async", lifespan="off", loop=sys.argv[4])
-slot = Scoreboard(1, 1).slot(0)
+board = Scoreboard(1, 1)
 application = Application(application, "asgi", "test")
 log = logs.setup(settings)
-os._exit(run(WorkerContext(settings, [listener], slot, None, 0, 1, ready, alive, application, log, False)))
+os._exit(run(WorkerContext(settings, [listener], board.slot(0), board, 0, 1, ready, alive, application, log, False)))
 """
 
 
