@@ -76,11 +76,10 @@ class Arbiter:
             if member.pid is not None:
                 fd = pipes.get(member.age)
                 self._watch(Child(member.age, member.pid, member.seat, member.slot, fd))
-                equipment.hooks.adopt(member, equipment.board)
 
     def run(self) -> int:
         """Serve until told to stop; the exit code."""
-        if self._is.wakeup.stop_waits() is None:  # else nobody is worth starting
+        if self._is.wakeup.stop_waits() is None and not self._is.hooks.broken:  # else nobody is worth starting
             self._do(self._supervisor.start(time.monotonic()))
         while self._exit_code is None:
             self._heed_hooks()

@@ -86,6 +86,8 @@ def equipped(
             log.info("Using worker: %s", worker_class)
         alive = before.alive if before else pipe()
         stack.callback(_close, *alive)
+        board = _board(settings, before)
+        hooks.adopt(before.members if before else (), board)
         hooks.listening(listeners.of_seat(0), application, again=before is not None)
         yield Equipment(
             settings=settings,
@@ -95,7 +97,7 @@ def equipped(
             entry=entry,
             wakeup=wakeup,
             listeners=listeners,
-            board=_board(settings, before),
+            board=board,
             alive=alive,
             application=application,
             hooks=hooks,

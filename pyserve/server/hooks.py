@@ -75,33 +75,37 @@ class MasterHooks:
         self.server = Server(settings, log, origin)
         self.broken = False
 
-    # Before there are workers. These raise HookError.
+    # Before there are workers. At the first start these raise HookError.
 
     def starting(self, before: int | None) -> None:
         """The process is new. before: how many workers the life before wanted, None at the first start."""
-        call_or_fail("nworkers_changed", self._settings.nworkers_changed, self.server, self.server.num_workers, before)
+        counted, wanted = self._settings.nworkers_changed, self.server.num_workers
         if before is None:
+            call_or_fail("nworkers_changed", counted, self.server, wanted, before)
             call_or_fail("on_starting", self._settings.on_starting, self.server)
+        else:
+            self._call("nworkers_changed", counted, wanted, before)
+
+    def adopt(self, members: Sequence[Member], board: Scoreboard) -> None:
+        """The workers that the life before has started."""
+        for member in members:
+            self.server.worker_age = max(self.server.worker_age, member.age)
+            if member.pid is not None:
+                slot = board.slot(member.slot) if member.slot < len(board) else None
+                worker = Worker(member.age, [], self.server.app, self._log, slot)
+                worker.pid = member.pid
+                self.server.WORKERS[member.pid] = worker
 
     def listening(self, sockets: Sequence[socket.socket], application: Application | None, *, again: bool) -> None:
         """All that workers need is there. application: with `--preload`. again: after a reload."""
         self.server.LISTENERS = sockets
         self.server.app.application = application
         if again:
-            call_or_fail("on_reload", self._settings.on_reload, self.server)
+            self._call("on_reload", self._settings.on_reload)
         else:
             call_or_fail("when_ready", self._settings.when_ready, self.server)
 
     # While there are workers
-
-    def adopt(self, member: Member, board: Scoreboard) -> None:
-        """A worker that the life before has started."""
-        self.server.worker_age = max(self.server.worker_age, member.age)
-        if member.pid is not None:
-            slot = board.slot(member.slot) if member.slot < len(board) else None
-            worker = Worker(member.age, [], self.server.app, self._log, slot)
-            worker.pid = member.pid
-            self.server.WORKERS[member.pid] = worker
 
     def before_fork(self, context: WorkerContext) -> bool:
         """A worker is about to be forked: give it its hooks, and the application if a hook has loaded that. False

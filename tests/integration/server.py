@@ -78,7 +78,8 @@ class Server:
     """A running server, at a TCP port and at a unix socket.
 
     app: what is served, from the folder `apps`. errors: patterns of the last lines of tracebacks that may be logged.
-    before: a command that runs what follows it.
+    before: a command that runs what follows it. peer: the command of another server, with the same options; it finds
+    the folder in its PYTHONPATH.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Server:
         environ: Mapping[str, str] | None = None,
         errors: tuple[str, ...] = (),
         before: tuple[str, ...] = (),
+        peer: tuple[str, ...] = (),
     ) -> None:
         self.directory = directory
         self.out = directory / "out"
@@ -99,7 +101,7 @@ class Server:
         self.code: int | None = None
         self._errors = errors
         binds = ["--bind", f"{HOST}:{self.port}", "--bind", f"unix:{self.socket}"]
-        command = [*before, *COMMAND, "--app-dir", str(APPS), *binds, *options, app]
+        command = [*before, *(peer or (*COMMAND, "--app-dir", str(APPS))), *binds, *options, app]
         with open(self.out, "ab") as out, open(self.err, "ab") as err:
             self.process = subprocess.Popen(
                 command,

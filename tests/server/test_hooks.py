@@ -147,8 +147,7 @@ def test_workers_of_the_life_before_are_known() -> None:
     seen: list[Any] = []
     it = hooks(child_exit=lambda server, worker: seen.append((worker.age, worker.pid, worker.nr)))
     board = Scoreboard(1, 1)
-    for age, slot, pid in ((3, 0, 77), (4, 1, 78), (5, 0, None)):
-        it.adopt(Member(age, 0, slot, 0, pid), board)
+    it.adopt([Member(age, 0, slot, 0, pid) for age, slot, pid in ((3, 0, 77), (4, 1, 78), (5, 0, None))], board)
     assert (it.server.worker_age, sorted(it.server.WORKERS)) == (5, [77, 78])
     it.child_exit(78)
     it.child_exit(77)
@@ -185,10 +184,18 @@ def test_before_there_is_anything_it_is_the_end(name: str) -> None:
         hooks(**{name: fails}).starting(None)
 
 
-@pytest.mark.parametrize(("name", "again"), [("when_ready", False), ("on_reload", True)])
-def test_before_the_first_worker_it_is_the_end(name: str, again: bool) -> None:
-    with pytest.raises(HookError, match=f"^the {name} hook failed: "):
-        hooks(**{name: fails}).listening([], None, again=again)
+def test_before_the_first_worker_it_is_the_end() -> None:
+    with pytest.raises(HookError, match=r"^the when_ready hook failed: "):
+        hooks(when_ready=fails).listening([], None, again=False)
+
+
+@pytest.mark.parametrize("name", ["nworkers_changed", "on_reload"])
+def test_at_a_reload_the_workers_of_the_life_before_are_to_stop(name: str) -> None:
+    it = hooks(**{name: fails})
+    it.starting(2)
+    it.listening([], None, again=True)
+    assert it.broken
+    assert said(it)[0][1].startswith(f"Exception in {name} hook, the server stops\nTraceback")
 
 
 @pytest.mark.parametrize("name", ["pre_fork", "child_exit", "nworkers_changed"])
