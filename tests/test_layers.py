@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "effects": {"values", "settings"},
     "foreign": {"values", "settings"},
     "manual": {"values", "settings"},
-    "workers": {"workers", "protocol", "settings", "values", "effects"},
+    "workers": {"workers", "protocol", "settings", "values", "effects", "foreign"},
     "server": {"server", "workers", "settings", "values", "effects", "foreign"},
     "": {"server", "workers", "settings", "values"},
 }

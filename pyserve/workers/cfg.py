@@ -1,20 +1,28 @@
 """The settings as code written for gunicorn reads them: `server.cfg`, `worker.cfg`, a logger class's `cfg`.
 
-Fields of `Settings` have gunicorn's names, so most are passed on as they are. What gunicorn derives (`address`, `env`,
-`uid`, ...) is derived here, and lists and whole numbers of seconds look as they do there.
+Fields of `Settings` have gunicorn's names, so most are passed on as they are; what is accepted without effect has its
+default. What gunicorn derives (`address`, `env`, `uid`, ...) is derived here, and lists and whole numbers of seconds
+look as they do there.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
+from pyserve.foreign import FOREIGN
 from pyserve.settings import DEFAULTS, OPTIONS, Settings
 from pyserve.values.addresses import InheritedAddress, UnixAddress, parse_address
 from pyserve.workers.identity import name_of
 
 Address = tuple[str, int] | str | int
+
+_NAMES: Final = {
+    **dict.fromkeys(FOREIGN, ""),
+    **{name: field for field, option in OPTIONS.items() for name in (*option.names, field)},
+}
+"""By each name, that of the field; empty where there is none."""
 
 
 class Entry:
@@ -41,15 +49,13 @@ class Entries(Mapping[str, Entry]):
         self._settings = settings
 
     def __getitem__(self, name: str) -> Entry:
-        if name not in OPTIONS:
-            raise KeyError(name)
-        return Entry(name, _as_gunicorn(getattr(self._settings, name)), _as_gunicorn(getattr(DEFAULTS, name)))
+        return Entry(name, _value(self._settings, name), _value(DEFAULTS, name))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(OPTIONS)
+        return iter(_NAMES)
 
     def __len__(self) -> int:
-        return len(OPTIONS)
+        return len(_NAMES)
 
 
 class Config:
@@ -64,10 +70,8 @@ class Config:
         self.env_orig = dict(environ)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("certfile", "keyfile") and len(paths := getattr(self._settings, name)) < 2:
-            return paths[0] if paths else None
-        if name in OPTIONS:
-            return _as_gunicorn(getattr(self._settings, name))
+        if name in _NAMES:
+            return _value(self._settings, name)
         raise AttributeError(f"No configuration setting for: {name}")
 
     def __str__(self) -> str:
@@ -113,8 +117,15 @@ class Config:
         return bool(getattr(self._settings, "certfile", None) or getattr(self._settings, "keyfile", None))
 
 
-def _as_gunicorn(value: Any) -> Any:
-    """Lists where gunicorn has them, and 30 instead of 30.0."""
+def _value(settings: Settings, name: str) -> Any:
+    """A setting by any of its names: lists where gunicorn has them, 30 instead of 30.0. KeyError for what is none."""
+    field = _NAMES[name]
+    if not field:
+        default = FOREIGN[name].default
+        return default[0] if isinstance(default, tuple) else default
+    value = getattr(settings, field)
+    if field in ("certfile", "keyfile") and len(value) < 2:
+        return value[0] if value else None
     if isinstance(value, tuple):
         return list(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value

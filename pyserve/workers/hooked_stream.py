@@ -9,19 +9,29 @@ from pyserve.workers.asgi_stream import AsgiStream
 
 if TYPE_CHECKING:
     from pyserve.protocol.exchange import Exchange
+    from pyserve.workers.registry import Door, Registry
+    from pyserve.workers.tls import TlsChannel
 
 
 class HookedAsgiStream(AsgiStream):
     """Calls `pre_request` before the application, in the loop's thread."""
 
-    __slots__ = ()
+    __slots__ = ("_scheme",)
+
+    def __init__(self, registry: Registry, door: Door) -> None:
+        super().__init__(registry, door)
+        self._scheme = "http"
+
+    def secured(self, tls: TlsChannel) -> None:
+        super().secured(tls)
+        self._scheme = "https"
 
     def begin(self, exchange: Exchange) -> None:
         requests = self.registry.crew.request_hooks
         assert requests is not None
         peer = self.transport.get_extra_info("peername")
         try:
-            requests.begin(exchange, peer[:2] if isinstance(peer, tuple) else None, "http")
+            requests.begin(exchange, peer[:2] if isinstance(peer, tuple) else None, self._scheme)
         except ProtocolError as error:
             exchange.fail(error.status, error.text)
             self.flush()

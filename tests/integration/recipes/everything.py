@@ -32,7 +32,15 @@ def pre_fork(server, worker):
 
 def post_fork(server, worker):
     mine = worker.pid == os.getpid() and worker.ppid == os.getppid() == server.pid
-    say(server.log, "post_fork", mine, worker.alive, worker.nr, worker.app.cfg is worker.cfg, worker.pid in server.WORKERS)
+    say(
+        server.log,
+        "post_fork",
+        mine,
+        worker.alive,
+        worker.nr,
+        worker.app.cfg is worker.cfg,
+        worker.pid in server.WORKERS,
+    )
 
 
 def post_worker_init(worker):
