@@ -34,7 +34,7 @@ def ineffective(settings: Settings, worker_class: WorkerClass, interface: str = 
         lines.append("--enable-stdio-inheritance has no effect without --daemon")
     if settings.reuse_port and all(address.startswith(("unix:", "fd:")) for address in settings.bind):
         lines.append("--reuse-port has no effect on unix sockets and inherited descriptors")
-    return lines + _ineffective_tls(settings)
+    return lines + _ineffective_tls(settings) + _ineffective_proxies(settings, interface)
 
 
 def _ineffective_tls(settings: Settings) -> list[str]:
@@ -51,6 +51,18 @@ def _ineffective_tls(settings: Settings) -> list[str]:
     return lines + [
         f"{flag_of(name)} has no effect without {flag_of(needs)}" for name in names if _changed(settings, name)
     ]
+
+
+def _ineffective_proxies(settings: Settings, interface: str) -> list[str]:
+    if settings.proxy_headers is False:
+        names = ("forwarded_allow_ips", "trusted_proxy_headers", "secure_scheme_headers", "forwarder_headers")
+        return [f"{flag_of(name)} has no effect with --no-proxy-headers" for name in names if _changed(settings, name)]
+    lines = []
+    if interface == "wsgi" and _changed(settings, "trusted_proxy_headers") and not settings.proxy_headers:
+        lines.append("--trusted-proxy-headers has no effect on a WSGI application without --proxy-headers")
+    if interface == "asgi" and _changed(settings, "forwarder_headers") and settings.header_map != "refuse":
+        lines.append("--forwarder-headers has no effect on an ASGI application without --header-map refuse")
+    return lines
 
 
 def _changed(settings: Settings, name: str) -> bool:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from pyserve.values import kinds, owners, tls
+from pyserve.values import fields, kinds, owners, tls
 from pyserve.values.option import Group, Option, option_of, setting
 
 WorkerClass = Literal["sync", "async"]
@@ -425,6 +425,81 @@ class Settings:
         kinds.choice("drop", "refuse", "dangerous"),
         "Header names with an underscore, which in a WSGI environ look like those with a dash: drop the "
         "header, refuse the request (400), or pass it on.",
+    )
+
+    headers: tuple[str, ...] = setting(
+        Group.PROTOCOLS,
+        "--header",
+        (),
+        fields.header(),
+        "Send this field with every response, also where the application sends one of that name; may be repeated.",
+        fallbacks=("UVICORN_HEADERS",),
+    )
+    server_header: bool = setting(
+        Group.PROTOCOLS,
+        "--server-header",
+        True,
+        kinds.switch(),
+        "Send Server where the application does not.",
+        fallbacks=("UVICORN_SERVER_HEADER",),
+    )
+    date_header: bool = setting(
+        Group.PROTOCOLS,
+        "--date-header",
+        True,
+        kinds.switch(),
+        "Send Date where the application does not.",
+        fallbacks=("UVICORN_DATE_HEADER",),
+    )
+
+    forwarded_allow_ips: tuple[str, ...] = setting(
+        Group.PROXIES,
+        "--forwarded-allow-ips",
+        ("127.0.0.1", "::1"),
+        fields.peers(),
+        "The proxies whose fields about the client are believed; *: everybody's. Peers on a unix socket are always "
+        "trusted. After a PROXY header the peer is whom that names.",
+        fallbacks=("UVICORN_FORWARDED_ALLOW_IPS", "FORWARDED_ALLOW_IPS"),
+    )
+    proxy_headers: bool | None = setting(
+        Group.PROXIES,
+        "--proxy-headers",
+        None,
+        kinds.switch(),
+        "Let trusted proxies say who the client is. Unset: under WSGI they say only whether the scheme is https "
+        "(--secure-scheme-headers), and REMOTE_ADDR is the proxy's; under ASGI --trusted-proxy-headers are read.",
+        fallbacks=("UVICORN_PROXY_HEADERS",),
+    )
+    trusted_proxy_headers: tuple[str, ...] = setting(
+        Group.PROXIES,
+        "--trusted-proxy-headers",
+        ("x-forwarded-for", "x-forwarded-proto"),
+        fields.some_of(
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "forwarded",
+            alone="forwarded",
+        ),
+        "Which fields say it, by what the proxies set: others they pass on as the client wrote them. forwarded "
+        "(RFC 7239) goes without the others.",
+    )
+    secure_scheme_headers: tuple[str, ...] = setting(
+        Group.PROXIES,
+        "--secure-scheme-headers",
+        ("X-FORWARDED-PROTOCOL=ssl", "X-FORWARDED-PROTO=https", "X-FORWARDED-SSL=on"),
+        fields.field_values(),
+        "Fields by which a trusted proxy says that the scheme is https, and the value that means it. Those that "
+        "contradict each other are refused (400). Under ASGI only if changed.",
+    )
+    forwarder_headers: tuple[str, ...] = setting(
+        Group.PROXIES,
+        "--forwarder-headers",
+        ("SCRIPT_NAME", "PATH_INFO"),
+        fields.field_names(),
+        "Names with an underscore that trusted proxies may use, whatever --header-map says of others; *: all. Under "
+        "WSGI SCRIPT_NAME is the request's mount point.",
     )
 
     timeout: float = setting(

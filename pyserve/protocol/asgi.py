@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from pyserve.protocol.errors import ApplicationError, Disconnected
 from pyserve.protocol.exchange import Data, Exchange, Receiving, Sending
 from pyserve.protocol.fields import Fields
+from pyserve.protocol.forwarded import Forwarding, Origin, split_host
 
 Message = MutableMapping[str, Any]
 Scope = dict[str, Any]
@@ -48,9 +49,12 @@ class Driver(Protocol):
 
 
 class ScopeTemplate:
-    """What the scopes of one connection share; `make` adds what a request brings."""
+    """What the scopes of one connection share; `make` adds what a request brings.
 
-    __slots__ = ("_extensions", "_root_path", "_shared", "_state")
+    forwarding: what a request may say of its client, where the peer is a trusted proxy.
+    """
+
+    __slots__ = ("_extensions", "_root_path", "_shared", "_state", "forwarding")
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class ScopeTemplate:
         self._extensions = _EXTENSIONS
         self._root_path = root_path
         self._state = state
+        self.forwarding: Forwarding | None = None
         self._shared: Scope = {
             "type": "http",
             "server": server,
@@ -78,7 +83,10 @@ class ScopeTemplate:
         self._extensions = {**_EXTENSIONS, "tls": tls}
 
     def make(self, exchange: Exchange) -> Scope:
-        """Build the scope of an `http` connection (ASGI HTTP spec 2.5); `state` is a shallow copy of the lifespan's."""
+        """Build the scope of an `http` connection (ASGI HTTP spec 2.5); `state` is a shallow copy of the lifespan's.
+
+        Raises `ProtocolError` where a trusted proxy contradicts itself.
+        """
         raw_path = exchange.path
         path = raw_path.decode("ascii")
         if "%" in path:
@@ -97,7 +105,25 @@ class ScopeTemplate:
         scope["headers"] = exchange.fields
         if self._state is not None:
             scope["state"] = self._state.copy()
+        forwarding = self.forwarding
+        if forwarding is not None and not forwarding.names.isdisjoint(exchange.index):
+            _set_origin(scope, exchange, forwarding.read(exchange))
         return scope
+
+
+def _set_origin(scope: Scope, exchange: Exchange, origin: Origin) -> None:
+    """Write what a trusted proxy says over what the connection says."""
+    if origin.client is not None:
+        scope["client"] = origin.client
+        exchange.client = origin.client[0]
+    if origin.scheme is not None:
+        scope["scheme"] = origin.scheme
+    if origin.host is not None:
+        name, port = split_host(origin.host)
+        scope["server"] = (name, port or (443 if scope["scheme"] == "https" else 80))
+        scope["headers"] = [(b"host", origin.host), *(field for field in exchange.fields if field[0] != b"host")]
+    if origin.port is not None:
+        scope["server"] = (scope["server"][0] if scope["server"] else "", origin.port)
 
 
 class Call:

@@ -10,10 +10,11 @@ from pyserve.protocol.status import STATUS_LINES
 
 @dataclass(slots=True)
 class WireConfig:
-    """What all connections of one worker share; the worker changes the last two as time goes on.
+    """What all connections of one worker share; the worker changes `date` and `retiring` as time goes on.
 
-    limits, parse: see there. server: the Server field line or b"". date: the Date field line as of now, or b""
-    (RFC 9110 section 6.6.1). retiring: the worker takes no further request on any connection (Connection: close).
+    limits, parse: see there. server: the Server field line or b"", followed by `extra`. extra: field lines of every
+    response, also of one that has a Server of its own. date: the Date field line as of now, or b"" (RFC 9110 section
+    6.6.1). retiring: the worker takes no further request on any connection (Connection: close).
     """
 
     limits: Limits
@@ -21,6 +22,7 @@ class WireConfig:
     server: bytes = b""
     date: bytes = b""
     retiring: bool = False
+    extra: bytes = b""
 
     def refusal(self, error: ProtocolError, *, with_content: bool) -> bytes:
         """A whole response that says what `error` says and that the connection closes (RFC 9110 section 15)."""

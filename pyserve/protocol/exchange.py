@@ -87,6 +87,7 @@ class Exchange:
         length: octets of the content, None when chunked. keep: the connection may be used again, as far as this
         exchange goes. expects: the peer waits for 100 (Continue).
     The content as it arrives: `body`, taken with `take`; `received` octets so far.
+    client: the address of the client as a trusted proxy has told it; "" where the peer is the client. For the log.
     The response: `status` (0 before the head), `block` (its field lines), `body_sent` octets of content.
         complaint: what the application did wrong without an error being possible, for the log.
         gone: the connection is lost, nothing can be sent. error: why the request is broken off, if it is.
@@ -111,10 +112,10 @@ class Exchange:
     reason: bytes | None
 
     __slots__ = (
-        "answered", "arrived", "block", "body", "body_sent", "called", "complaint", "declared", "error", "expects",
-        "fields", "finished", "gone", "has_content", "index", "keep", "left", "length", "method", "own", "parsed",
-        "path", "peer_done", "query", "reason", "received", "receiving", "sending", "status", "target", "version",
-        "wire",
+        "answered", "arrived", "block", "body", "body_sent", "called", "client", "complaint", "declared", "error",
+        "expects", "fields", "finished", "gone", "has_content", "index", "keep", "left", "length", "method", "own",
+        "parsed", "path", "peer_done", "query", "reason", "received", "receiving", "sending", "status", "target",
+        "version", "wire",
     )  # fmt: skip
 
     def __init__(self, wire: ResponseWire) -> None:
@@ -128,7 +129,7 @@ class Exchange:
         self.peer_done = False
         self.status = 0
         self.body_sent = 0
-        self.complaint = ""
+        self.client = self.complaint = ""
         self.block = _NO_DATA
         self.arrived = self.parsed = self.called = self.answered = self.finished = 0.0
 

@@ -377,7 +377,7 @@ class Http1Wire:
         return [
             STATUS_LINES[status] if exchange.reason is None else b"HTTP/1.1 %d %b\r\n" % (status, exchange.reason),
             _EMPTY if own & _DATE else config.date,
-            _EMPTY if own & _SERVER else config.server,
+            config.extra if own & _SERVER else config.server,
             exchange.block,
             framing,
         ]

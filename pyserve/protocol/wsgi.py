@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 from pyserve.protocol.errors import ApplicationError, Disconnected, ProtocolError
 from pyserve.protocol.exchange import Exchange, FileSpan, Receiving, Sending
 from pyserve.protocol.fields import TEXT
+from pyserve.protocol.forwarded import Forwarding, Origin, split_host
 from pyserve.protocol.status import REASONS
 
 Environ = dict[str, Any]
@@ -21,6 +22,7 @@ _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tup
 _KNOWN_AT_MOST = 1024
 _LARGE = 16384  # octets of a block
 _RECEIVED = Receiving.DONE
+_SCRIPT_NAME = b"script_name"  # as a field
 
 
 class Driver(Protocol):
@@ -41,15 +43,25 @@ class EnvironKeys(dict[bytes, str]):
 
     `X_Foo` and `X-Foo` have the same key, so a peer could write a field that a proxy thinks it has removed. header_map
     says what becomes of names with an underscore: "drop" them, "refuse" the request, or take them ("dangerous").
+
+    For the connections of trusted proxies there are keys of their own. forwarder: names with an underscore, in lower
+    case, that such a proxy writes itself (`*`: any). forwarding: what else its requests say of their clients.
     """
 
-    def __init__(self, header_map: str) -> None:
+    def __init__(
+        self, header_map: str, forwarder: frozenset[bytes] = frozenset(), forwarding: Forwarding | None = None
+    ) -> None:
         super().__init__({b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"})
         self.header_map = header_map
+        self.forwarder = forwarder
+        self.forwarding = forwarding
+        self.told = forwarder | (forwarding.names if forwarding is not None else frozenset())
+        if b"*" in forwarder:
+            self.told |= {_SCRIPT_NAME}
 
     def __missing__(self, name: bytes) -> str:
         key = "HTTP_" + name.decode("ascii").replace("-", "_").upper()
-        if b"_" in name and self.header_map != "dangerous":
+        if b"_" in name and self.header_map != "dangerous" and self.forwarder.isdisjoint((name, b"*")):
             if self.header_map == "refuse":
                 raise ProtocolError(400, "underscore in a field name (header_map refuse; PEP 3333)")
             key = ""
@@ -64,7 +76,8 @@ _PROTOCOLS = {"1.1": "HTTP/1.1", "1.0": "HTTP/1.0"}
 def make_environ(exchange: Exchange, template: Environ, keys: EnvironKeys) -> Environ:
     """Build the environ (PEP 3333) from what all requests of a listener share.
 
-    `wsgi.input` is set by `serve`. Raises `ProtocolError` where header_map refuses.
+    `wsgi.input` is set by `serve`. Raises `ProtocolError` where header_map refuses, or where a trusted proxy
+    contradicts itself.
     """
     environ = template.copy()
     environ["REQUEST_METHOD"] = exchange.method
@@ -82,7 +95,42 @@ def make_environ(exchange: Exchange, template: Environ, keys: EnvironKeys) -> En
             environ[key] = value.decode("latin-1")
     if keys.header_map == "dangerous":
         _join_alike(environ, exchange, keys)
+    if keys.told and not keys.told.isdisjoint(exchange.index):
+        _forward(environ, exchange, keys)
     return environ
+
+
+def _forward(environ: Environ, exchange: Exchange, keys: EnvironKeys) -> None:
+    """Write what a trusted proxy says over what the connection says."""
+    index = exchange.index
+    for name in keys.forwarder:
+        if name in index:  # and not `X-Foo`, which has the same key and may be the client's
+            environ[keys[name]] = index[name].decode("latin-1")
+    if _SCRIPT_NAME in keys.told and _SCRIPT_NAME in index:
+        # Of a repeated field the nearest proxy's: the last line.
+        script_name = [value for name, value in exchange.fields if name == _SCRIPT_NAME][-1].decode("latin-1")
+        environ["SCRIPT_NAME"] = script_name.rstrip("/")
+        environ["PATH_INFO"] = unquote_to_bytes(exchange.path).decode("latin-1")
+        _strip(environ, environ["SCRIPT_NAME"])
+    forwarding = keys.forwarding
+    if forwarding is not None and not forwarding.names.isdisjoint(index):
+        _set_origin(environ, exchange, forwarding.read(exchange))
+
+
+def _set_origin(environ: Environ, exchange: Exchange, origin: Origin) -> None:
+    if origin.client is not None:
+        host, port = origin.client
+        environ["REMOTE_ADDR"] = exchange.client = host
+        environ["REMOTE_PORT"] = str(port) if port else ""
+    if origin.scheme is not None:
+        environ["wsgi.url_scheme"] = origin.scheme
+    if origin.host is not None:
+        environ["HTTP_HOST"] = origin.host.decode("latin-1")
+        name, port_of_host = split_host(origin.host)
+        environ["SERVER_NAME"] = name
+        environ["SERVER_PORT"] = str(port_of_host or (443 if environ["wsgi.url_scheme"] == "https" else 80))
+    if origin.port is not None:
+        environ["SERVER_PORT"] = str(origin.port)
 
 
 def _join_alike(environ: Environ, exchange: Exchange, keys: EnvironKeys) -> None:

@@ -147,7 +147,7 @@ def text() -> Kind:
     """Any text in one line."""
 
     def parse(given: object) -> str:
-        return _text(given)
+        return one_line(given)
 
     return Kind("a text in one line", "TEXT", parse)
 
@@ -156,7 +156,7 @@ def file(*, required: bool = False) -> Kind:
     """The path of a file; empty for none unless required."""
 
     def parse(given: object) -> str | None:
-        path = _text(given)
+        path = one_line(given)
         if path or not required:
             return path or None
         raise ValueError
@@ -169,7 +169,7 @@ def directory() -> Kind:
     another)."""
 
     def parse(given: object) -> str:
-        path = os.path.expanduser(_text(given))
+        path = os.path.expanduser(one_line(given))
         if not path:
             raise ValueError
         return path
@@ -181,7 +181,7 @@ def url_path() -> Kind:
     """The path under which the application is mounted, without its last slash; "/" is the same as none."""
 
     def parse(given: object) -> str:
-        path = _text(given).rstrip("/")
+        path = one_line(given).rstrip("/")
         if path and not path.startswith("/"):
             raise ValueError(f", {'/' + path!r} perhaps")
         if any(mark in path for mark in "?# "):
@@ -195,7 +195,7 @@ def host() -> Kind:
     """A host name or address without port, IPv6 with or without brackets."""
 
     def parse(given: object) -> str:
-        name = _text(given).strip()
+        name = one_line(given).strip()
         bare = name.strip("[]")
         if not bare:
             raise ValueError
@@ -212,7 +212,7 @@ def addresses() -> Kind:
         parts = [given] if isinstance(given, str) else given
         if not isinstance(parts, list | tuple):
             raise ValueError
-        found = [str(parse_address(one)) for part in parts for one in _text(part).split(",")]
+        found = [str(parse_address(one)) for part in parts for one in one_line(part).split(",")]
         if not found:
             raise ValueError
         return tuple(found)
@@ -317,7 +317,8 @@ def _whole(given: object) -> int:
     raise ValueError
 
 
-def _text(given: object) -> str:
+def one_line(given: object) -> str:
+    """A text, or a path as text; ValueError for what would break a line."""
     given = os.fspath(given) if isinstance(given, os.PathLike) else given
     if not isinstance(given, str) or any(mark in given for mark in "\0\r\n"):
         raise ValueError
@@ -326,7 +327,7 @@ def _text(given: object) -> str:
 
 def _texts(given: object) -> tuple[str, ...]:
     parts = given if isinstance(given, list | tuple | set | frozenset) else [given]
-    found = tuple(_text(part) for part in parts)
+    found = tuple(one_line(part) for part in parts)
     if not all(one.strip() for one in found):
         raise ValueError
     return found

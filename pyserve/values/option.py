@@ -21,6 +21,7 @@ class Group(StrEnum):
     WORKERS = "Workers"
     PROCESSES = "Processes"
     PROTOCOLS = "Protocols"
+    PROXIES = "Proxies"
     TIMEOUTS = "Timeouts"
     LIMITS = "Limits"
     LOGS = "Logs"

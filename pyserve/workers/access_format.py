@@ -2,7 +2,7 @@ r"""What a line of the access log says: gunicorn's `access_log_format`, compiled
 
 Atoms, printed as gunicorn prints them:
 
-    %(h)s  the peer's address, `-` on a unix socket    %(s)s  status
+    %(h)s  the client's address, `-` if unknown        %(s)s  status
     %(l)s  `-`                                         %(B)s  octets of content sent
     %(u)s  user name of Basic authentication           %(b)s  the same
     %(t)s  `[21/Nov/2026:10:00:00 +0000]`              %(f)s  Referer
@@ -50,6 +50,8 @@ class Answered(Protocol):
     @property
     def target(self) -> bytes: ...
     @property
+    def client(self) -> str: ...
+    @property
     def path(self) -> bytes: ...
     @property
     def query(self) -> bytes: ...
@@ -96,7 +98,7 @@ _NOTHING = _Atom(_Kind.SAFE, "'-'")
 _REQUEST_LINE = "f'{exchange.method} {exchange.target.decode(\"latin-1\")} HTTP/{exchange.version}'"
 
 _ATOMS = {
-    "h": _Atom(_Kind.TEXT, "(connection.remote or '-')"),
+    "h": _Atom(_Kind.TEXT, "(exchange.client or connection.remote or '-')"),
     "u": _Atom(_Kind.SAFE, "('-' if b'authorization' not in exchange.index else user(exchange.index, spaces))"),
     "t": _Atom(_Kind.SAFE, "stamp(now)"),
     "r": _Atom(_Kind.TEXT, _REQUEST_LINE),

@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from pyserve.protocol.asgi import Call, ScopeTemplate
+from pyserve.protocol.errors import ProtocolError
 from pyserve.protocol.exchange import Data, Exchange, Sending
 from pyserve.workers.parting import peer_has_closed
 from pyserve.workers.spans import open_span
@@ -36,6 +37,9 @@ class AsgiStream(Stream):
         client = peer[:2] if isinstance(peer, tuple) else None
         server = self.door.reached(self.transport)
         self._template = ScopeTemplate(client, server, "http", registry.root_path, registry.state)
+        forwarding = registry.forwarding
+        if forwarding is not None and self.remote in forwarding.trusted:
+            self._template.forwarding = forwarding
 
     def secured(self, tls: "TlsChannel") -> None:
         from pyserve.workers.tls_facts import extension_of
@@ -44,7 +48,7 @@ class AsgiStream(Stream):
 
     def begin(self, exchange: Exchange) -> None:
         registry = self.registry
-        if registry.refuses_underscores and any(b"_" in name for name in exchange.index):
+        if registry.refuses_underscores and self._has_underscores(exchange):
             exchange.fail(400, "underscore in a field name (header_map refuse)")
             self.flush()
             return
@@ -55,6 +59,14 @@ class AsgiStream(Stream):
         else:
             # A name of its own saves asyncio the making of one.
             registry.tasks[exchange] = asyncio.Task(self._answer(exchange), loop=registry.loop, name="request")
+
+    def _has_underscores(self, exchange: Exchange) -> bool:
+        """Whether a field's name has one that its sender may not use."""
+        names = {name for name in exchange.index if b"_" in name}
+        if self._template.forwarding is not None:
+            allowed = self.registry.forwarder_names
+            return bool(names - allowed) and b"*" not in allowed
+        return bool(names)
 
     async def _answer(self, exchange: Exchange) -> None:
         registry = self.registry
@@ -90,6 +102,10 @@ class AsgiStream(Stream):
             task.cancel("the client has left")
 
     def _failed(self, exchange: Exchange, error: BaseException) -> None:
+        if isinstance(error, ProtocolError):  # of the scope: the application was not called
+            exchange.fail(error.status, error.text)
+            self.flush()
+            return
         self.registry.failed(exchange, error)
         self._give_answer(exchange, "the application failed")
 

@@ -47,11 +47,12 @@ class Connection(Channel):
     environ: of the exchange, while the access log may ask for it.
     """
 
-    __slots__ = ("_began", "_hand", "_inward", "_template", "environ")
+    __slots__ = ("_began", "_hand", "_inward", "_keys", "_template", "environ")
 
     def __init__(self, deck: Deck, peer: socket.socket, template: Environ, now: float) -> None:
         super().__init__(deck, peer, template["REMOTE_ADDR"], now)
         self._template = template
+        self._keys = deck.keys.of(self.remote)
         self._began = now  # when the head that is awaited began; 0.0 before its first octet on a kept connection
         self._inward: Pace | None = None  # what the peer sends of the present request, once that was waited for
         self._hand: Hand | None = None  # the thread that runs the application
@@ -214,7 +215,7 @@ class Connection(Channel):
         exchange.called = hand.since = now
         self._hand = hand
         try:
-            environ = deck.make_environ(exchange, self._template, deck.keys)
+            environ = deck.make_environ(exchange, self._template, self._keys)
             if deck.keeps_environ:
                 self.environ = environ
             serve(deck.application, environ, exchange, self)

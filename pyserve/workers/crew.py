@@ -87,8 +87,9 @@ class Crew:
         self.application = application
         self.log = context.log
         self.access = access
-        self.config = WireConfig(limits_of(settings), PARSERS[settings.http], _SERVER)
+        self.config = WireConfig(limits_of(settings), PARSERS[settings.http])
         self.config.retiring = not settings.keepalive  # then no connection gets a second request
+        self.config.server, self.config.extra = _lines_of(settings)
         self.counters = context.slot.thread(0).words
         self.connections = _connections(settings)
         self.certificates = context.certificates
@@ -116,10 +117,10 @@ class Crew:
         if second != self._second:
             self._second = second
             self._offset = now - time.monotonic()
-            self.config.date = b"Date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
             if self.certificates is not None and self.certificates.look(self.log):
                 log = self.log.info if self.context.index == 0 else self.log.debug
                 log("TLS goes on with new certificates")
+<<<<<<< HEAD
             if self.stopping:
                 self.config.retiring = True
 
@@ -133,6 +134,10 @@ class Crew:
     def is_last(self) -> bool:
         """Whether no other worker goes on when this one retires."""
         return self.stopping or self._orphaned
+=======
+            if self.settings.date_header:
+                self.config.date = b"Date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
+>>>>>>> 0891e8a (x)
 
     @property
     def pulse(self) -> float:
@@ -305,6 +310,13 @@ def limits_of(settings: Settings) -> Limits:
         field_size=settings.limit_request_field_size or _UNLIMITED,
         body=settings.limit_request_body or _UNLIMITED,
     )
+
+
+def _lines_of(settings: Settings) -> tuple[bytes, bytes]:
+    """Field lines of every response: with Server, and without. A Server among them takes the place of our own."""
+    extra = b"".join(field.encode("latin-1") + b"\r\n" for field in settings.headers)
+    named = any(field.lower().startswith("server:") for field in settings.headers)
+    return (_SERVER if settings.server_header and not named else b"") + extra, extra
 
 
 def _connections(settings: Settings) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pyserve.protocol.wsgi import EnvironKeys, make_environ
+from pyserve.protocol.wsgi import make_environ
 from pyserve.workers.bodies import Bodies
 from pyserve.workers.deadlines import Deadlines
 from pyserve.workers.patience import Patience
+from pyserve.workers.proxies import Keys
 from pyserve.workers.table import Table
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Deck:
         settings = crew.settings
         self.crew = crew
         self.application: Any = crew.application.callable
-        self.keys = EnvironKeys(settings.header_map)
+        self.keys = Keys(settings)
         self.make_environ = crew.request_hooks.make_environ if crew.request_hooks else make_environ
         self.table = Table(settings.threads)
         self.deadlines = Deadlines.of(settings)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pyserve.protocol.errors import Disconnected, ProtocolError
 from pyserve.workers.crew import request_line
 from pyserve.workers.deadlines import AT_ONCE, Deadlines, missed, overstays
+from pyserve.workers.proxies import forwarding_of
 from pyserve.workers.scoreboard import CONNECTIONS, IN_FLIGHT, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Registry:
         self.config = crew.config
         self.deadlines = Deadlines.of(crew.settings)
         self.refuses_underscores = crew.settings.header_map == "refuse"
+        self.forwarder_names = frozenset(name.lower().encode() for name in crew.settings.forwarder_headers)
+        self.forwarding = forwarding_of(crew.settings, "asgi")
         self.grace = crew.settings.disconnect_grace
         self.root_path = crew.settings.root_path
         self.application: Any = crew.application.callable

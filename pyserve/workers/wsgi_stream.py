@@ -25,6 +25,7 @@ from pyserve.workers.bodies import Bodies
 from pyserve.workers.deadlines import Phase
 from pyserve.workers.environ import Templates
 from pyserve.workers.pool import Pool, default_size
+from pyserve.workers.proxies import Keys
 from pyserve.workers.registry import Door, Registry
 from pyserve.workers.sendfile import open_rest
 from pyserve.workers.stream import Stream
@@ -55,7 +56,7 @@ class Hall:
     def __init__(self, settings: Settings, hooks: "RequestHooks | None" = None) -> None:
         self.make_environ = hooks.make_environ if hooks else make_environ
         self.pool = Pool(settings.threads if settings.threads > 1 else default_size())
-        self.keys = EnvironKeys(settings.header_map)
+        self.keys = Keys(settings)
         self.bodies = Bodies(settings.body_buffer_size, settings.body_buffer_total)
 
 
@@ -159,9 +160,11 @@ class WsgiStream(Stream):
     """
 
     __slots__ = (
-        "_asked", "_call", "_hall", "_held", "_held_octets", "_owner", "_template", "_templates", "environ", "held",
+        "_asked", "_call", "_hall", "_held", "_held_octets", "_keys", "_owner", "_template", "_templates", "environ",
+        "held",
     )  # fmt: skip
 
+    _keys: EnvironKeys
     _template: Environ
 
     def __init__(self, registry: Registry, door: Door, hall: Hall, templates: Templates) -> None:
@@ -182,6 +185,7 @@ class WsgiStream(Stream):
         super().connection_made(transport)
         extra = self.transport.get_extra_info
         self._template = self._templates.make(extra("socket"), extra("peername"))
+        self._keys = self._hall.keys.of(self.remote)
 
     def secured(self, tls: "TlsChannel") -> None:
         from pyserve.workers.tls_facts import environ_of
@@ -241,7 +245,7 @@ class WsgiStream(Stream):
     def _start(self, exchange: Exchange) -> None:
         registry = self.registry
         try:
-            self.environ = self._hall.make_environ(exchange, self._template, self._hall.keys)
+            self.environ = self._hall.make_environ(exchange, self._template, self._keys)
         except ProtocolError as error:
             exchange.fail(error.status, error.text)
             self.flush()

@@ -138,6 +138,16 @@ def test_date_and_server_unless_the_application_sets_them(
     assert list(read(wire).fields) == [*expected, (LENGTH, b"0")]
 
 
+@pytest.mark.parametrize("fields", [[], [(b"server", b"app")], [(b"content-length", b"0")]])
+def test_fields_of_every_response(fields: list[tuple[bytes, bytes]]) -> None:
+    wire, exchange = begin(server=b"Server: us\r\nX-A: b\r\n", extra=b"X-A: b\r\n")
+    exchange.send_head(200, None, fields)
+    exchange.send_body(b"", False)
+    found = list(read(wire).fields)
+    assert found.count((b"x-a", b"b")) == 1
+    assert [value for name, value in found if name == b"server"] == [b"app" if b"server" in dict(fields) else b"us"]
+
+
 def test_a_worker_that_retires_keeps_no_connection() -> None:
     wire, exchange = begin()
     wire.config.retiring = True

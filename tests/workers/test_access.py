@@ -24,6 +24,7 @@ class Exchange:
     status = 200
     response_fields: tuple[tuple[bytes, bytes], ...] = ()
     body_sent = 13
+    client = ""
 
 
 class Connection:

@@ -32,6 +32,7 @@ class Exchange:
         self.status = 200
         self.response_fields = [(b"Content-Type", b"text/plain"), (b"X-Id", b"1"), (b"x-id", b"2")]
         self.body_sent = 13
+        self.client = ""
 
 
 class Connection:

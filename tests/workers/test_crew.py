@@ -169,6 +169,31 @@ def test_the_date_field(muster: Muster) -> None:
     assert crew.config.date == b"Date: Sun, 06 Nov 1994 08:49:38 GMT\r\n"
 
 
+def test_no_date_field(muster: Muster) -> None:
+    crew = muster(date_header=False)
+    crew.tick(784111777.9)
+    assert crew.config.date == b""
+
+
+@pytest.mark.parametrize(
+    ("settings", "server", "extra"),
+    [
+        ({}, b"Server: pyserve\r\n", b""),
+        ({"server_header": False}, b"", b""),
+        (
+            {"headers": ("X-A: b", "X-C: \xe9")},
+            b"Server: pyserve\r\nX-A: b\r\nX-C: \xe9\r\n",
+            b"X-A: b\r\nX-C: \xe9\r\n",
+        ),
+        ({"headers": ("X-A: b",), "server_header": False}, b"X-A: b\r\n", b"X-A: b\r\n"),
+        ({"headers": ("server: us",)}, b"server: us\r\n", b"server: us\r\n"),
+    ],
+)
+def test_the_fields_of_every_response(muster: Muster, settings: dict[str, Any], server: bytes, extra: bytes) -> None:
+    config = muster(**settings).config
+    assert (config.server, config.extra) == (server, extra)
+
+
 def test_limits() -> None:
     limits = limits_of(Settings(limit_request_line=1, limit_request_fields=2, limit_request_field_size=3))
     assert (limits.request_line, limits.fields, limits.field_size) == (1, 2, 3)
