@@ -117,10 +117,11 @@ class Crew:
         if second != self._second:
             self._second = second
             self._offset = now - time.monotonic()
+            if self.settings.date_header:
+                self.config.date = b"Date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
             if self.certificates is not None and self.certificates.look(self.log):
                 log = self.log.info if self.context.index == 0 else self.log.debug
                 log("TLS goes on with new certificates")
-<<<<<<< HEAD
             if self.stopping:
                 self.config.retiring = True
 
@@ -134,10 +135,6 @@ class Crew:
     def is_last(self) -> bool:
         """Whether no other worker goes on when this one retires."""
         return self.stopping or self._orphaned
-=======
-            if self.settings.date_header:
-                self.config.date = b"Date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
->>>>>>> 0891e8a (x)
 
     @property
     def pulse(self) -> float:
