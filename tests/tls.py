@@ -1,5 +1,6 @@
 """Certificates made for a test run, and a TLS client without a mind of its own: the test says what it sends, when."""
 
+import datetime
 import functools
 import socket
 import ssl
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 HOST = "localhost"
 
@@ -30,6 +33,20 @@ def write_certificate(path: Path, *names: str) -> Path:
 
 def write_authority(path: Path) -> Path:
     authority().cert_pem.write_to_path(str(path))
+    return path
+
+
+def write_crl(path: Path, *revoked: trustme.LeafCert) -> Path:
+    """The authority's list of certificates that it takes back."""
+    issuer = x509.load_pem_x509_certificate(authority().cert_pem.bytes())
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateRevocationListBuilder(issuer.subject, now, now + datetime.timedelta(days=1))
+    for one in revoked:
+        number = x509.load_pem_x509_certificate(one.cert_chain_pems[0].bytes()).serial_number
+        entry = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now).build()
+        builder = builder.add_revoked_certificate(entry)
+    key: Any = serialization.load_pem_private_key(authority().private_key_pem.bytes(), None)
+    path.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     return path
 
 

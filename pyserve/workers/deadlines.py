@@ -128,7 +128,7 @@ def starves(stream: Stream, deadlines: Deadlines, now: float, awaited: bool) -> 
     pace = stream.pace
     if pace is None or pace.message != stream.wire.served:
         pace = stream.pace = deadlines.inward(stream.wire.served, exchange.received)
-    return pace.look(exchange.received, now, awaited)
+    return pace.look(exchange.received + stream.partial, now, awaited)
 
 
 def stalls(stream: Stream, deadlines: Deadlines, now: float) -> bool:

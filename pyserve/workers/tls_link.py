@@ -60,6 +60,7 @@ class TlsLink(asyncio.Transport, asyncio.Protocol):
             self._advance(plain)
         if self._state is not _OPEN:
             return
+        stream.partial = tls.partial
         if plain:
             stream.data_received(plain)
         elif stream.wire.exchange is not None:
