@@ -54,6 +54,7 @@ class Stream:
     exchange: Any = None
     sending_file: bool = False
     pace: Any = None
+    partial: int = 0
 
 
 def deadlines(**changes: float) -> Deadlines:
