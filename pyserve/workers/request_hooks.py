@@ -123,6 +123,7 @@ class RequestHooks:
         request = Request(exchange, (host, int(port)) if port else host, template["wsgi.url_scheme"])
         self._begin(exchange, request)
         environ = make_environ(exchange, template, keys)
+        request.scheme = environ["wsgi.url_scheme"]  # a trusted proxy may have said it
         self._open[exchange] = request, environ
         return environ
 
