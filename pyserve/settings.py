@@ -280,7 +280,7 @@ class Settings:
         "--max-requests --limit-max-requests",
         0,
         kinds.whole(),
-        "Replace a worker after so many requests; 0: never.",
+        "Replace a worker after at least so many requests: its successor is ready before it goes; 0: never.",
         fallbacks=("UVICORN_LIMIT_MAX_REQUESTS",),
     )
     max_requests_jitter: int = setting(
@@ -290,6 +290,27 @@ class Settings:
         kinds.whole(),
         "Add a random number up to this to --max-requests, so that workers do not retire at once.",
         fallbacks=("UVICORN_LIMIT_MAX_REQUESTS_JITTER",),
+    )
+    max_worker_lifetime: float = setting(
+        Group.WORKERS,
+        "--max-worker-lifetime",
+        0.0,
+        kinds.seconds(),
+        "Replace a worker that has served for so long; 0: never.",
+    )
+    max_worker_lifetime_jitter: float = setting(
+        Group.WORKERS,
+        "--max-worker-lifetime-jitter",
+        0.0,
+        kinds.seconds(),
+        "Add a random time up to this to --max-worker-lifetime.",
+    )
+    max_worker_memory: int = setting(
+        Group.WORKERS,
+        "--max-worker-memory",
+        0,
+        kinds.size(),
+        "Replace a worker that holds so much memory (resident, what it shares with others counts); 0: no limit.",
     )
 
     pidfile: str | None = setting(

@@ -22,16 +22,20 @@ from pyserve.server.events import (
     Action,
     Announce,
     Beat,
+    Cause,
+    Condemn,
+    Dismiss,
     Event,
     Exited,
     Fewer,
     Finish,
     GiveUp,
     Kill,
+    LetGo,
     Manner,
     More,
     Ready,
-    Release,
+    Recall,
     Reload,
     Reopen,
     Retiring,
@@ -42,13 +46,19 @@ from pyserve.server.events import (
     Stop,
     StopListening,
     Tick,
+    Upgrade,
+    Worn,
 )
 from pyserve.server.lives import Lives
 from pyserve.server.ownership import give_logs
 from pyserve.server.reports import Reports
+from pyserve.server.seats import Life
 from pyserve.server.spawning import Spawner
-from pyserve.server.supervisor import Phase, Policy, Supervisor
+from pyserve.server.staff import Policy
+from pyserve.server.stopping import Phase
+from pyserve.server.supervisor import Estate, Supervisor
 from pyserve.server.systemd import Health, Notifier
+from pyserve.server.weighing import Scales
 from pyserve.workers.scoreboard import Slot, State
 
 TICK: Final = 1.0
@@ -65,13 +75,15 @@ class Arbiter:
         self._supervisor = _supervisor(equipment)
         self._children: dict[int, Child] = {}
         self._lives = Lives(equipment)
+        self._scales = Scales(equipment.settings.max_worker_memory, equipment.log)
+        self._weighed = 0.0
         self._exit_code: int | None = None
         self._todo: deque[Action] = deque()
         self._selector = selectors.DefaultSelector()
-        self._service = Notifier(os.environ, equipment.log, reloading=equipment.before is not None)
+        self._service = Notifier(os.environ, equipment.log, reloading=equipment.past is not None)
         self._spawner = Spawner(equipment, self._children, self._selector)
         self._selector.register(equipment.wakeup, selectors.EVENT_READ, self._hear_signals)
-        pipes = equipment.before.pipes if equipment.before else {}
+        pipes = equipment.past.pipes if equipment.past else {}
         for member in self._supervisor.members:
             if member.pid is not None:
                 fd = pipes.get(member.age)
@@ -87,6 +99,7 @@ class Arbiter:
                 key.data()
             self._reap()
             self._read_board()
+            self._lives.look_for_parent()
             self._tell(Tick())
             self._service.look(self._health(), time.monotonic())
         self._selector.close()
@@ -103,14 +116,14 @@ class Arbiter:
         return Health(
             ready=supervisor.ready,
             wanted=supervisor.wanted,
-            reloading=supervisor.reloading or self._lives.trial is not None,
+            reloading=supervisor.reloading or bool(self._lives.trial),
             stopping=supervisor.phase is not Phase.SERVING,
         )
 
     # Events
 
     def _tell(self, event: Event) -> None:
-        if isinstance(event, Ready | Reload):
+        if isinstance(event, Ready):
             self._reports.forget()
         actions = self._supervisor.handle(event, time.monotonic())
         self._is.hooks.count_changed(self._supervisor.wanted)
@@ -133,22 +146,43 @@ class Arbiter:
                 continue
             if not row.quiet:
                 self._log.info("Handling signal: %s", signals.short_name(row.signal))
-            match row.event:
-                case None:
-                    continue
-                case Reload() if self._is.settings.preload_app:
-                    if self._supervisor.phase is Phase.SERVING:
-                        self._service.reloading()
-                        self._lives.begin_trial()
-                    continue
-                case Reload():
-                    self._service.reloading()
-                case Reopen():
+            self._heed(row.event)
+
+    def _heed(self, wish: Event | None) -> None:
+        """A signal's meaning."""
+        match wish:
+            case None:
+                return
+            case Reload():
+                self._hang_up()
+            case Upgrade():
+                if self._supervisor.phase is Phase.SERVING:
+                    self._lives.upgrade()
+            case Dismiss() if not self._lives.successor:
+                self._log.debug("SIGWINCH ignored: no other master serves")
+            case Dismiss():
+                self._log.info("Handling signal: winch")
+                self._log.info("graceful stop of workers")
+                self._tell(wish)
+            case _:
+                if isinstance(wish, Reopen):
                     give_logs(self._is.settings)
                     self._log.reopen()
-                case Stop():
+                elif isinstance(wish, Stop):
                     self._lives.end_trial()
-            self._tell(row.event)
+                self._tell(wish)
+
+    def _hang_up(self) -> None:
+        """HUP. Workers that were dismissed come back at once, without anything being read: that is the way back when
+        what a new master has read is no good."""
+        if self._supervisor.phase is not Phase.SERVING:
+            return
+        self._log.info("Hang up: %s", self._lives.name)
+        if self._supervisor.wanted:
+            self._service.reloading()
+            self._lives.begin_trial()
+        else:
+            self._tell(Recall())
 
     def _hear_worker(self, child: Child) -> Callable[[], None]:
         def hear() -> None:
@@ -178,6 +212,8 @@ class Arbiter:
             code = os.waitstatus_to_exitcode(status)
             if pid == self._lives.trial:
                 self._lives.trial_ended(code, self._supervisor, self._children.values())
+            elif pid == self._lives.successor:
+                self._lives.successor_ended(code)
             elif child := self._children.pop(pid, None):
                 self._bury(child, code)
             else:
@@ -197,6 +233,7 @@ class Arbiter:
         self._is.hooks.child_exit(child.pid)
         if slot is not None:
             slot.clear()
+        self._scales.forget(child.age)
         self._tell(Exited(child.age, code))
 
     def _read_board(self) -> None:
@@ -209,10 +246,21 @@ class Arbiter:
                 self._tell(Retiring(child.age))
             else:
                 self._tell(Beat(child.age, slot.heartbeat / 1e9))
+        self._weigh(now)
+
+    def _weigh(self, now: float) -> None:
+        """Once in a while, and only those that serve."""
+        if not self._is.settings.max_worker_memory or now - self._weighed < TICK / 2:
+            return
+        self._weighed = now
+        for member in self._supervisor.members:
+            serves = member.life is Life.READY and member.worn_at is None and member.pid is not None
+            if serves and member.pid and self._scales.is_too_heavy(member.age, member.pid):
+                self._tell(Worn(member.age, Cause.MEMORY))
 
     def _slot_of(self, child: Child) -> Slot | None:
         """None for an adopted worker that writes to a board which this life of the master cannot read."""
-        if child.slot >= len(self._is.board):
+        if not 0 <= child.slot < len(self._is.board):
             return None
         slot = self._is.board.slot(child.slot)
         return slot if slot.age == child.age else None
@@ -235,11 +283,13 @@ class Arbiter:
                 self._spawn(action)
             case Kill():
                 self._kill(action)
-            case Release(seat):
-                self._is.listeners.release(seat)
             case Announce(delay):
                 self._is.board.stopping = True
                 self._reports.announce(delay)
+            case Condemn():
+                self._reports.condemn(action)
+            case LetGo():
+                self._is.listeners.let_go()
             case StopListening():
                 self._is.board.stopping = True
                 self._is.listeners.bar()
@@ -252,7 +302,7 @@ class Arbiter:
                 self._exit_code = code
 
     def _spawn(self, wish: Spawn) -> None:
-        child = self._spawner.spawn(wish, multiprocess=self._supervisor.wanted > 1)
+        child = self._spawner.spawn(wish, self._supervisor.wanted)
         if child is None:
             self._tell(SpawnFailed(wish.age))
             return
@@ -272,12 +322,17 @@ class Arbiter:
 
 
 def _supervisor(equipment: Equipment) -> Supervisor:
-    settings, before = equipment.settings, equipment.before
+    settings, past = equipment.settings, equipment.past
     policy = Policy(
-        workers=before.wanted if before else settings.workers,
+        workers=settings.workers if equipment.renews or past is None else past.wanted,
         capacity=len(equipment.board),
         timeout=settings.timeout,
         graceful_timeout=settings.graceful_timeout,
         drain_delay=settings.drain_delay,
+        lifetime=settings.max_worker_lifetime,
+        lifetime_jitter=settings.max_worker_lifetime_jitter,
+        own_listeners=equipment.listeners.per_seat,
     )
-    return Supervisor(policy, before.members if before else (), before.last_age if before else 0)
+    if past is None:
+        return Supervisor(policy)
+    return Supervisor(policy, Estate(past.members, past.last_age, past.wanted, equipment.renews))

@@ -1,8 +1,8 @@
 """Worker processes: starting one, what it says through its pipe, and what became of it.
 
-The pipe is written by the worker (`WorkerContext.ready_fd`): R when it serves, D when it retires by itself, F with
-an exit code and a reason when it cannot boot. Its end proves nothing: an application's own children may hold it
-open, so `waitpid` decides who is gone.
+The pipe is written by the worker (`WorkerContext.ready_fd`): R when it serves, W when it should be replaced, D when it
+retires by itself, F with an exit code and a reason when it cannot boot. Its end proves nothing: an application's own
+children may hold it open, so `waitpid` decides who is gone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pyserve.server.events import BootFailed, Event, Ready, Retiring
+from pyserve.server.events import BootFailed, Cause, Event, Ready, Retiring, Worn
 from pyserve.server.seats import COULD_NOT_BOOT
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class Child:
             match octet:
                 case 0x52:  # R
                     events.append(Ready(self.age))
+                case 0x57:  # W
+                    events.append(Worn(self.age, Cause.REQUESTS))
                 case 0x44:  # D
                     events.append(Retiring(self.age))
                 case 0x46:  # F

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from pyserve.server.children import Entry, pipe
 from pyserve.server.hooks import MasterHooks
 from pyserve.server.ownership import Owner
-from pyserve.server.pidfile import Pidfile
-from pyserve.server.sockets import Listeners, open_listeners
-from pyserve.server.takeover import Inheritance, Origin
+from pyserve.server.pidfile import SECOND, Pidfile, PidfileError
+from pyserve.server.rebinding import Binding, rebind
+from pyserve.server.sockets import BindError, Listeners
+from pyserve.server.takeover import Handover, Inheritance, Origin
 from pyserve.server.wakeup import Interrupted, Wakeup
 from pyserve.settings import Settings, SettingsError
 from pyserve.workers.application import Application, ApplicationLoadError, choose_worker_class, load
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """before: what an earlier life of this process has left. alive: both ends of the pipe that the workers
-    watch; nobody writes to it, and it ends with the master. application: loaded with `--preload` only. certificates:
-    for TLS."""
+    """before: what an earlier life of this process, or the master that has started it, has left. alive: both ends of
+    the pipe that the workers watch; nobody writes to it, and it ends with the master. application: loaded with
+    `--preload` only. renews: the workers of the life before are to be replaced. certificates: for TLS."""
 
     settings: Settings
     log: ErrorLog
     origin: Origin
-    before: Inheritance | None
+    before: Inheritance | Handover | None
     entry: Entry
     wakeup: Wakeup
     listeners: Listeners
@@ -47,6 +48,13 @@ class Equipment:
     application: Application | None
     hooks: MasterHooks
     certificates: Certificates | None
+    pidfile: Pidfile | None
+    renews: bool
+
+    @property
+    def past(self) -> Inheritance | None:
+        """What an earlier life of this process has left."""
+        return self.before if isinstance(self.before, Inheritance) else None
 
 
 @contextlib.contextmanager
@@ -56,7 +64,7 @@ def equipped(
     wakeup: Wakeup,
     origin: Origin,
     entry: Entry,
-    before: Inheritance | None = None,
+    before: Inheritance | Handover | None = None,
 ) -> Iterator[Equipment]:
     """Everything, ready to fork. Raises PidfileError, BindError, ApplicationLoadError, SettingsError or HookError.
 
@@ -66,29 +74,29 @@ def equipped(
     raise_descriptor_limit()
     hooks = MasterHooks(settings, log, origin)
     certificates = read_certificates(settings)
+    past = before if isinstance(before, Inheritance) else None
     with contextlib.ExitStack() as stack:
-        if settings.pidfile is not None:
-            pidfile = Pidfile(settings.pidfile)
-            pidfile.create()
+        pidfile = _pidfile(settings, log, before)
+        if pidfile is not None:
             stack.callback(pidfile.remove)
-        if before is not None:
-            hooks.starting(before.wanted)
+        if past is not None:
+            hooks.starting(past.wanted)
         else:
             with wakeup.interruptible():
                 hooks.starting(None)
-        listeners = _listeners(settings, log, before, wakeup)
+        listeners, renews = _listeners(settings, log, before, wakeup)
         stack.callback(listeners.close)
         names = ",".join(listeners.names())
         log.info("Listening at: %s (%s)", names.replace("http://", "https://") if certificates else names, os.getpid())
-        application = _application(settings, log, before, wakeup) if settings.preload_app else None
+        application = _application(settings, log, past, wakeup) if settings.preload_app else None
         worker_class = choose_worker_class(settings, application) if application else settings.worker_class
         if worker_class is not None:  # else the first worker says it, which knows the application
             log.info("Using worker: %s", worker_class)
-        alive = before.alive if before else pipe()
+        alive = past.alive if past else pipe()
         stack.callback(_close, *alive)
-        board = _board(settings, before)
-        hooks.adopt(before.members if before else (), board)
-        hooks.listening(listeners.of_seat(0), application, again=before is not None)
+        board = _board(settings, past)
+        hooks.adopt(past.members if past else (), board)
+        hooks.listening(listeners.of_seat(0, max(1, settings.workers)), application, again=past is not None)
         yield Equipment(
             settings=settings,
             log=log,
@@ -102,6 +110,8 @@ def equipped(
             application=application,
             hooks=hooks,
             certificates=certificates,
+            pidfile=pidfile,
+            renews=renews,
         )
 
 
@@ -143,18 +153,51 @@ def raise_descriptor_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _listeners(settings: Settings, log: ErrorLog, before: Inheritance | None, wakeup: Wakeup) -> Listeners:
-    if before is not None:
-        return Listeners.take_over(before.listeners, settings.backlog)
+def binding(settings: Settings) -> Binding:
+    """Where the settings want to listen."""
+    return Binding(settings.bind, settings.backlog, settings.reuse_port, Owner.of_workers(settings))
+
+
+def _listeners(
+    settings: Settings, log: ErrorLog, before: Inheritance | Handover | None, wakeup: Wakeup
+) -> tuple[Listeners, bool]:
+    """The sockets, and whether old workers are to be replaced. Where there are some, an address that cannot be had is
+    no reason to end: then they go on, at the addresses of before."""
 
     def pause(seconds: float) -> None:
         with wakeup.interruptible():
             time.sleep(seconds)
 
-    owner = Owner.of_workers(settings)
-    return open_listeners(
-        settings.bind, settings.backlog, log, reuse_port=settings.reuse_port, pause=pause, owner=owner
-    )
+    there = Listeners.take_over(before.listeners) if before is not None else []
+    is_life = isinstance(before, Inheritance)
+    try:
+        listeners, renews = rebind(there, binding(settings), log, None if is_life else pause), True
+    except BindError as error:
+        if not is_life:
+            raise
+        log.error("Reload: %s; the old workers go on", error)
+        listeners, renews = Listeners(there, settings.backlog), False
+    if before is not None:
+        listeners.shared = isinstance(before, Handover) or bool(before.parent or before.successor)
+    return listeners, renews
+
+
+def _pidfile(settings: Settings, log: ErrorLog, before: Inheritance | Handover | None) -> Pidfile | None:
+    """The file with our number, written. One that cannot be had ends a server that starts, and none that runs."""
+    second = SECOND if before is not None and before.parent else ""
+    last = Pidfile(before.pidfile) if isinstance(before, Inheritance) and before.pidfile else None
+    wanted = Pidfile(settings.pidfile + second) if settings.pidfile is not None else None
+    if wanted is not None:
+        try:
+            wanted.create()
+        except PidfileError as error:
+            if not isinstance(before, Inheritance):
+                raise
+            log.error("Reload: %s", error)
+            return last
+    if last is not None and (wanted is None or wanted.path != last.path):
+        last.remove()
+    return wanted
 
 
 def _application(settings: Settings, log: ErrorLog, before: Inheritance | None, wakeup: Wakeup) -> Application | None:
@@ -180,6 +223,8 @@ def _board(settings: Settings, before: Inheritance | None) -> Scoreboard:
             board = Scoreboard.attach(before.board)
             if len(board) >= slots and board.threads == threads:
                 return board
+    for member in before.members if before is not None else ():
+        member.slot = -1  # of a board that is no more
     return Scoreboard(slots, threads)
 
 

@@ -37,7 +37,16 @@ class News(enum.Enum):
     RELOAD_STOPPED = "a new worker did not become ready: the old ones go on"
     NO_ROOM = "no room for another worker"
     LAST_WORKER = "one worker is the least"
+    SUCCESSOR_FAILED = "a successor did not become ready: the old worker goes on, and it is tried again"
     WAITING = "the application does not start: the next change of its files is waited for"
+
+
+class Cause(enum.Enum):
+    """Why a worker is to be replaced although it serves well."""
+
+    REQUESTS = "--max-requests"
+    LIFETIME = "--max-worker-lifetime"
+    MEMORY = "--max-worker-memory"
 
 
 # Events
@@ -82,8 +91,16 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
+class Worn:
+    """The worker should be replaced, and serves on until its successor does."""
+
+    age: int
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
 class Retiring:
-    """The worker has decided to go (`--max-requests`) and accepts no more."""
+    """The worker goes by itself (somebody has sent it TERM) and accepts no more."""
 
     age: int
 
@@ -98,7 +115,22 @@ class Exited:
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """Replace all workers, one after the other."""
+    """Read everything anew, in a next life of the master, which replaces all workers one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """Start a new master beside this one, at the same sockets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dismiss:
+    """All workers go and none comes: another master serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Workers again, after Dismiss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +169,14 @@ Event = (
     | Ready
     | BootFailed
     | Beat
+    | Worn
     | Retiring
     | Exited
     | Reload
     | Restart
+    | Upgrade
+    | Dismiss
+    | Recall
     | More
     | Fewer
     | Reopen
@@ -171,10 +207,17 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
-    """Nobody sits here any more: a listener that only this seat had is to be closed."""
+class Condemn:
+    """Say that the worker is going to be replaced, when its turn has come."""
 
-    seat: int
+    age: int
+    pid: int
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """Nobody of an earlier life of the master serves any more: the listeners that only they had are to be closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,4 +251,4 @@ class Finish:
     code: int
 
 
-Action = Spawn | Kill | Release | Announce | StopListening | Say | GiveUp | Finish
+Action = Spawn | Kill | Condemn | LetGo | Announce | StopListening | Say | GiveUp | Finish

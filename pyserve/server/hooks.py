@@ -91,7 +91,7 @@ class MasterHooks:
         for member in members:
             self.server.worker_age = max(self.server.worker_age, member.age)
             if member.pid is not None:
-                slot = board.slot(member.slot) if member.slot < len(board) else None
+                slot = board.slot(member.slot) if 0 <= member.slot < len(board) else None
                 worker = Worker(member.age, [], self.server.app, self._log, slot)
                 worker.pid = member.pid
                 self.server.WORKERS[member.pid] = worker

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Final
 
 from pyserve import __version__
-from pyserve.server import signals, starter, systemd, takeover
+from pyserve.server import children, rebinding, signals, starter, systemd, takeover
 from pyserve.server.arbiter import Arbiter
 from pyserve.server.children import Entry
 from pyserve.server.daemon import detach
-from pyserve.server.equipment import equipped, preload, read_certificates, told
+from pyserve.server.equipment import binding, equipped, preload, read_certificates, told
 from pyserve.server.ownership import give_logs
 from pyserve.server.pidfile import PidfileError
 from pyserve.server.sockets import BindError
-from pyserve.server.takeover import Origin
+from pyserve.server.takeover import Inheritance, Origin
 from pyserve.server.wakeup import Wakeup
 from pyserve.settings import EXIT_CONFIGURATION, Settings, SettingsError
 from pyserve.workers import logs
@@ -43,12 +44,12 @@ def serve(settings: Settings, *, entry: Entry | None = None, remarks: Iterable[s
     set_variables(settings)
     give_logs(settings)
     log = logs.setup(settings)
-    if takeover.is_trial():
-        return _trial(settings, log)
-    before = takeover.inherited()
     settings = systemd.with_its_sockets(settings, log)
+    if takeover.is_trial():
+        children.end(_trial(settings, log), log)
+    before = takeover.inherited()
     detached = detach() if settings.daemon and before is None else None
-    wakeup = Wakeup(before.wakeup if before else None)
+    wakeup = Wakeup(before.wakeup if isinstance(before, Inheritance) else None)
     log.info("Starting pyserve %s", __version__)
     for remark in (*remarks, *(starter.remarks(settings, titled=titled) if before is None else ())):
         log.warning("%s", remark)
@@ -72,17 +73,29 @@ def serve(settings: Settings, *, entry: Entry | None = None, remarks: Iterable[s
 
 
 def _trial(settings: Settings, log: ErrorLog) -> int:
-    """Before a reload, in a process of its own: could this server start?"""
-    if not takeover.is_same_version():
-        log.error("Reload: pyserve itself has another version now (%s), that needs a restart", __version__)
+    """Before a next life, in a process of its own: could this server start? The reason why not goes to stderr, from
+    where the master has it."""
+    version, listening = takeover.tried_by()
+    if version != __version__:
+        _complain(f"pyserve itself has another version now ({__version__}): that needs USR2 or a restart")
         return EXIT_CONFIGURATION
     try:
         read_certificates(settings)
-        preload(settings, log)
+        rebinding.check(listening, binding(settings))
+        if settings.preload_app:
+            preload(settings, log)
+    except BindError as error:
+        _complain(str(error))
+        return EXIT_CONFIGURATION
     except (ApplicationLoadError, SettingsError) as error:
-        log.error("%s", told(error))
+        _complain(told(error))
         return error.exit_code
-    return 0
+    return takeover.PASSED
+
+
+def _complain(text: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(f"{text}\n")
 
 
 def _exit_code(error: BaseException, wakeup: Wakeup, log: ErrorLog) -> int:

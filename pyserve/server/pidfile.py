@@ -11,6 +11,9 @@ import contextlib
 import os
 from typing import Final
 
+SECOND: Final = ".2"
+"""What the file of a second master is called after, as with gunicorn."""
+
 _CLOCK_SLACK: Final = 2.0
 """Seconds by which the kernel's idea of a start time and a file's time may differ."""
 
@@ -20,18 +23,22 @@ class PidfileError(Exception):
 
 
 class Pidfile:
-    """Written by `create`, removed by `remove` as long as it is still ours."""
+    """Written by `create`, removed by `remove` as long as it is still ours.
+
+    A master that another one has started (USR2) has its number in a file beside, named `SECOND`, until it is alone.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = os.path.abspath(path)  # the application may change the working directory
 
-    def create(self) -> None:
+    def create(self, heir_of: int = 0) -> None:
         """Write our process number in one step: a reader sees the old file or the whole new one.
 
-        PidfileError when a running server owns the file, or the directory cannot be written.
+        heir_of: a process that has ended, perhaps without its parent's notice; its file is ours now. PidfileError when
+        a running server owns the file, or the directory cannot be written.
         """
         owner = self.owner()
-        if owner is not None and owner != os.getpid():
+        if owner not in (None, os.getpid(), heir_of):
             raise PidfileError(f"Already running on PID {owner} (pid file {self.path})")
         draft = f"{self.path}.{os.getpid()}"
         try:
@@ -42,6 +49,13 @@ class Pidfile:
             with contextlib.suppress(OSError):
                 os.unlink(draft)
             raise PidfileError(f"Can't write the pid file {self.path}: {error.strerror}") from error
+
+    def rename(self, path: str, heir_of: int) -> None:
+        """Go on under another name; see `create`. PidfileError leaves it as it was."""
+        there = Pidfile(path)
+        there.create(heir_of)
+        self.remove()
+        self.path = there.path
 
     def owner(self) -> int | None:
         """The process that wrote the file and still runs; None for no file, a stale one, or one without a number."""

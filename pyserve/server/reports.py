@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 from pyserve.server.children import Child
-from pyserve.server.events import Kill, News, Reason
+from pyserve.server.events import Cause, Condemn, Kill, News, Reason
 from pyserve.workers.logs import ErrorLog
 from pyserve.workers.scoreboard import Slot
 
@@ -16,6 +16,7 @@ _NEWS: Final = {
     News.RELOAD_STOPPED: "Reload: a new worker could not boot, the old ones go on",
     News.NO_ROOM: "There is no room for another worker",
     News.LAST_WORKER: "One worker is the least",
+    News.SUCCESSOR_FAILED: "A successor could not boot, the old worker goes on; it will be tried again",
     News.WAITING: "The application does not start: waiting for a change of its files",
 }
 
@@ -37,6 +38,11 @@ class Reports:
 
     def announce(self, delay: float) -> None:
         self._log.info("Stopping in %g s: until then connections are accepted, and closed after a response", delay)
+
+    def condemn(self, order: Condemn) -> None:
+        """A worker is going to be replaced. Of --max-requests it says so itself, when it begins."""
+        say = self._log.debug if order.cause is Cause.REQUESTS else self._log.info
+        say("Worker (pid:%s) has reached its %s and will be replaced", order.pid, order.cause.value)
 
     def give_up(self, code: int) -> None:
         self._log.error("No worker can boot: giving up with exit code %s", code)

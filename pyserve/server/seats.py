@@ -1,6 +1,6 @@
 """Seats and who sits on them: the supervisor's own books.
 
-A seat is a wish for one worker. It has at most one **holder**, and during a reload an **heir** that boots
+A seat is a wish for one worker. It has at most one **holder**, and while that is to be replaced an **heir** that boots
 beside the holder and takes its place once it serves. Whoever was told to go, or retires by itself, has left
 its seat at once and is only waited for.
 """
@@ -15,6 +15,8 @@ COULD_NOT_BOOT: Final = 3
 """Exit code of a worker that could not boot, and of a master without any that could."""
 
 STEADY_AFTER: Final = 10.0
+AT_ONCE_AFTER: Final = 1.0
+AT_ONCE: Final = 5
 BACK_OFF_FIRST: Final = 1.0
 BACK_OFF_MOST: Final = 30.0
 
@@ -36,7 +38,8 @@ class Member:
     age: int
     seat: int
     slot: int
-    generation: int
+    old: bool = False
+    """Of an earlier life of the master."""
     pid: int | None = None
     life: Life = Life.BOOTING
     ready_at: float | None = None
@@ -46,6 +49,10 @@ class Member:
     """What it said it would exit with, when it could not boot."""
     owes_reopen: bool = False
     """Logs were rotated while it booted, and it could not hear the signal."""
+    worn_at: float | None = None
+    """Since when it is to be replaced."""
+    expires: float | None = None
+    """When it has served for long enough."""
 
 
 @dataclass(slots=True)
@@ -62,9 +69,21 @@ class Seat:
         elif self.holder is member:
             self.holder, self.heir = self.heir, None
 
-    def strike(self, now: float, *, booted: bool) -> None:
-        """Its worker died young. The first time a worker that had served is followed at once."""
+    def strike(self, now: float) -> None:
+        """Its worker could not boot."""
         self.failures += 1
-        steps = self.failures - 2 if booted else self.failures - 1
+        self._pause(now, self.failures - 1)
+
+    def lost(self, now: float, *, lived: float) -> None:
+        """Its worker has died while it served. It is followed at once, unless that goes on and on."""
+        if lived >= STEADY_AFTER:
+            self.failures = 0
+        if lived >= AT_ONCE_AFTER:
+            self.not_before = 0.0
+            return
+        self.failures += 1
+        self._pause(now, self.failures - 1 - AT_ONCE)
+
+    def _pause(self, now: float, steps: int) -> None:
         pause = 0.0 if steps < 0 else min(BACK_OFF_FIRST * 2.0 ** min(steps, 10), BACK_OFF_MOST)
         self.not_before = now + pause

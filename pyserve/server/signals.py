@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
-from pyserve.server.events import Event, Fewer, Manner, More, Reload, Reopen, Stop
+from pyserve.server.events import Dismiss, Event, Fewer, Manner, More, Reload, Reopen, Stop, Upgrade
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,11 @@ TABLE: Final = (
     Row(
         signal.SIGHUP,
         Reload(),
-        "Reload: one new worker after the other; each old one stops gracefully when its successor is ready. "
-        "A new worker that cannot boot ends the reload, and the old ones go on. With `--preload` the new code is "
-        "tried out in a process of its own first; then the master starts itself anew with the same process "
-        "number and the same sockets.",
+        "Reload. The configuration is read again, and with `--preload` the application is loaded, in a process of "
+        "its own first: when something is wrong there, the log says so and nothing changes. Else the master starts "
+        "itself anew, with the same process number and the same sockets, and replaces one worker after the other: "
+        "each old one stops gracefully when its successor is ready. A new worker that cannot boot ends the reload, "
+        "and the old ones go on. After WINCH: its workers again, at once, and nothing is read.",
         "Ignored.",
     ),
     Row(signal.SIGTTIN, More(), "One worker more.", "Ignored."),
@@ -58,8 +59,22 @@ TABLE: Final = (
         "Open the log files anew, in the master and in all workers (after log rotation).",
         "Open the log files anew, in this worker.",
     ),
-    Row(signal.SIGUSR2, None, "Nothing but a line in the log.", "Ignored."),
-    Row(signal.SIGWINCH, None, "Ignored.", "Ignored.", quiet=True),
+    Row(
+        signal.SIGUSR2,
+        Upgrade(),
+        "Start a second master, of the program as it is installed now, at the same sockets. Its process number is in "
+        "the pid file with `.2` at the end. Then TERM or QUIT to the old one leaves the new one alone, which takes the "
+        "pid file over; or, to go back, HUP to the old one (after WINCH) and TERM or QUIT to the new one.",
+        "Ignored.",
+    ),
+    Row(
+        signal.SIGWINCH,
+        Dismiss(),
+        "While there is a second master: all workers of this one stop gracefully, and none comes. Else ignored, as a "
+        "terminal sends it when its size changes.",
+        "Ignored.",
+        quiet=True,
+    ),
     Row(signal.SIGCHLD, None, "A process has ended: it is waited for.", "The application's own affair.", quiet=True),
     Row(
         signal.SIGABRT,

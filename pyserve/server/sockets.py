@@ -4,7 +4,7 @@ Facts that shaped this:
 
 * With SO_REUSEPORT the kernel gives every socket a queue of its own, and resets what waits in it when the last
   descriptor is closed. So each seat has its socket, the master keeps it open, and a worker's successor takes over
-  the queue with it.
+  the queue with it. One that is open stays open: where there are fewer seats than before, a seat has several.
 * TCP_NODELAY, SO_KEEPALIVE and TCP_NOTSENT_LOWAT on the listener are inherited by accepted sockets on Linux.
 * Without TCP_NOTSENT_LOWAT the kernel takes megabytes for a client that reads nothing, which costs it 6 ms each: a
   thousand such clients at once kept everybody waiting for seconds, in a kernel that was busy copying.
@@ -20,7 +20,6 @@ import errno
 import os
 import socket
 import stat
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -36,7 +35,7 @@ BIND_ATTEMPTS: Final = 5
 BIND_PAUSE: Final = 1.0
 _SOMAXCONN: Final = "/proc/sys/net/core/somaxconn"
 _ANY_IPV4: Final = "0.0.0.0"
-_NOBODY: Final = Owner()
+NOBODY: Final = Owner()
 _UNSENT: Final = 131072  # octets that wait in the kernel for one client, besides those that are under way
 
 
@@ -46,7 +45,10 @@ class BindError(Exception):
 
 @dataclass(slots=True)
 class Bound:
-    """One `--bind` and its sockets: one for all seats under key 0, or with `per_seat` one for each seat."""
+    """One `--bind` and its sockets: one for all seats under key 0, or with `per_seat` one for each seat.
+
+    After `--reuse-port` was taken back all seats share several.
+    """
 
     address: Address
     sockets: dict[int, socket.socket] = field(default_factory=dict)
@@ -54,87 +56,103 @@ class Bound:
     made: tuple[str, int, int] | None = None
     """The unix socket's file that we made: absolute path, device, inode."""
 
-    def of(self, seat: int) -> socket.socket | None:
-        return self.sockets.get(seat if self.per_seat else 0)
+    def of(self, seat: int, seats: int) -> list[socket.socket]:
+        """What the worker on one of so many seats listens at; sockets of seats that are no more are shared out."""
+        return [self.sockets[number] for number in sorted(self.sockets) if not self.per_seat or number % seats == seat]
 
 
 class Listeners:
     """All listening sockets of the server.
 
-    shared: another master serves from them, too; those that were inherited belong to somebody else anyway.
+    leaving: addresses that the settings name no more, at which old workers still listen. shared: another master has the
+    same sockets, so nothing is done to them here, and the unix sockets' files stay where they are; those that were
+    inherited belong to somebody else anyway.
     """
 
-    def __init__(self, bounds: Sequence[Bound], backlog: int) -> None:
-        self.shared = False
+    def __init__(self, bounds: Sequence[Bound], backlog: int, leaving: Sequence[Bound] = ()) -> None:
         self._bounds = bounds
         self._backlog = backlog
+        self._leaving = leaving
         self._pid = os.getpid()
+        self.shared = False
 
     def names(self) -> list[str]:
         """The addresses as a person would type them, with the port that the kernel chose for port 0."""
         return [_name(bound.sockets[min(bound.sockets)]) for bound in self._bounds if bound.sockets]
 
-    def of_seat(self, seat: int) -> list[socket.socket]:
-        """The sockets that the worker on `seat` listens at, made now where the seat has none yet (OSError)."""
+    @property
+    def per_seat(self) -> bool:
+        """Whether seats have sockets of their own."""
+        return any(bound.per_seat for bound in self._bounds)
+
+    def addresses(self) -> list[str]:
+        """All addresses, as settings name them."""
+        return [str(bound.address) for bound in (*self._bounds, *self._leaving) if bound.sockets]
+
+    def of_seat(self, seat: int, seats: int) -> list[socket.socket]:
+        """The sockets that the worker on `seat`, one of `seats`, listens at; one that the seat has not yet is made now
+        (OSError)."""
         found = []
         for bound in self._bounds:
-            listener = bound.of(seat)
-            if listener is None:
+            if bound.per_seat and seat not in bound.sockets:
                 # Port 0 was resolved by the first seat: the others join it there.
                 first = bound.sockets[min(bound.sockets)]
-                listener = _listen(first.family, first.getsockname(), self._backlog, reuse_port=True)
-                bound.sockets[seat] = listener
-            found.append(listener)
+                bound.sockets[seat] = listen(first.family, first.getsockname(), self._backlog, reuse_port=True)
+            found += bound.of(seat, seats)
         return found
-
-    def release(self, seat: int) -> None:
-        """Close what only this seat had: the kernel must not queue clients where nobody accepts any more."""
-        for bound in self._bounds:
-            if bound.per_seat and len(bound.sockets) > 1 and seat in bound.sockets:
-                listener = bound.sockets.pop(seat)
-                if not self.shared:
-                    bar(listener)  # who comes now knocks again and finds another seat's
-                listener.close()
 
     def bar(self) -> None:
         """Let nobody begin to connect any more, while the workers accept who is connected already."""
-        for bound in self._bounds:
+        self._bar((*self._bounds, *self._leaving))
+
+    def keep_only(self, kept: Sequence[socket.socket]) -> None:
+        """In a worker: close all others, whose queues are not ours to keep alive."""
+        for bound in (*self._bounds, *self._leaving):
+            for number in [number for number, listener in bound.sockets.items() if listener not in kept]:
+                bound.sockets.pop(number).close()
+
+    def close(self) -> None:
+        """Close all, and remove the unix sockets' files that this process made."""
+        self._close(self._bounds)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close those that are leaving: no worker listens there any more, or will after it has taken who waits."""
+        self._bar(self._leaving)
+        self._close(self._leaving)
+
+    def _bar(self, bounds: Sequence[Bound]) -> None:
+        for bound in bounds:
             if not (self.shared or isinstance(bound.address, InheritedAddress)):
                 for listener in bound.sockets.values():
                     bar(listener)
 
-    def keep_only(self, seat: int) -> None:
-        """In a worker: close the other seats' sockets, whose queues are not ours to keep alive."""
-        for bound in self._bounds:
-            if bound.per_seat:
-                for other in [number for number in bound.sockets if number != seat]:
-                    bound.sockets.pop(other).close()
-
-    def close(self) -> None:
-        """Close all, and remove the unix sockets' files that this process made."""
-        for bound in self._bounds:
+    def _close(self, bounds: Sequence[Bound]) -> None:
+        for bound in bounds:
             for listener in bound.sockets.values():
                 listener.close()
             bound.sockets.clear()
-            if bound.made is not None and os.getpid() == self._pid:
+            if bound.made is not None and os.getpid() == self._pid and not self.shared:
                 _unlink_own(*bound.made)
             bound.made = None
 
     def hand_over(self) -> tuple[list[dict[str, Any]], list[int]]:
-        """For the next life of this process: what `take_over` needs (plain data), and the descriptors to inherit."""
-        told = [
+        """For the next life of this process, or another master: what `take_over` needs (plain data), and the
+        descriptors to inherit."""
+        told: list[dict[str, Any]] = [
             {
                 "address": str(bound.address),
                 "fds": {str(seat): listener.fileno() for seat, listener in bound.sockets.items()},
                 "per_seat": bound.per_seat,
                 "made": bound.made,
             }
-            for bound in self._bounds
+            for bound in (*self._bounds, *self._leaving)
+            if bound.sockets
         ]
-        return told, [listener.fileno() for bound in self._bounds for listener in bound.sockets.values()]
+        return told, [fd for one in told for fd in one["fds"].values()]
 
-    @classmethod
-    def take_over(cls, told: Iterable[dict[str, Any]], backlog: int) -> Listeners:
+    @staticmethod
+    def take_over(told: Iterable[dict[str, Any]]) -> list[Bound]:
         """The sockets of the life before, by its `hand_over`."""
         bounds = []
         for one in told:
@@ -144,46 +162,23 @@ class Listeners:
                 listener.setblocking(False)
             made = (str(one["made"][0]), int(one["made"][1]), int(one["made"][2])) if one["made"] else None
             bounds.append(Bound(parse_address(one["address"]), sockets, bool(one["per_seat"]), made))
-        return cls(bounds, backlog)
-
-
-def open_listeners(
-    binds: Sequence[str],
-    backlog: int,
-    log: ErrorLog,
-    *,
-    reuse_port: bool = False,
-    pause: Callable[[float], None] = time.sleep,
-    owner: Owner = _NOBODY,
-) -> Listeners:
-    """Listen at every address, or raise BindError and leave nothing behind. An address in use is tried again.
-
-    owner: of unix sockets' files.
-    """
-    addresses = [parse_address(text) for text in binds]
-    listeners = Listeners(bounds := [], backlog)
-    _compare_backlog(backlog, log)
-    try:
-        for address in addresses:
-            ipv6_only = _ipv4_has_the_port(address, addresses)
-            bounds.append(_open_patiently(address, _Options(backlog, reuse_port, ipv6_only, owner), log, pause))
-    except BaseException:
-        listeners.close()
-        raise
-    return listeners
+        return bounds
 
 
 @dataclass(frozen=True, slots=True)
-class _Options:
+class Options:
+    """How to open one address."""
+
     backlog: int
     reuse_port: bool
     ipv6_only: bool
     owner: Owner
 
 
-def _open_patiently(address: Address, options: _Options, log: ErrorLog, pause: Callable[[float], None]) -> Bound:
-    """A server that just ends may hold the address for a moment longer: gunicorn's five tries."""
-    for attempt in range(1, BIND_ATTEMPTS + 1):
+def open_patiently(address: Address, options: Options, log: ErrorLog, pause: Callable[[float], None] | None) -> Bound:
+    """A server that just ends may hold the address for a moment longer: gunicorn's five tries. pause None: one try."""
+    attempts = BIND_ATTEMPTS if pause is not None else 1
+    for attempt in range(1, attempts + 1):
         try:
             return _open(address, options)
         except OSError as error:
@@ -191,13 +186,13 @@ def _open_patiently(address: Address, options: _Options, log: ErrorLog, pause: C
             if error.errno != errno.EADDRINUSE:
                 raise BindError(f"Can't connect to {address}: {reason}") from error
             log.error("Connection in use: %s", address)
-            if attempt < BIND_ATTEMPTS:
+            if pause is not None and attempt < attempts:
                 log.error("Retrying in %d second.", BIND_PAUSE)
                 pause(BIND_PAUSE)
     raise BindError(f"Can't connect to {address}: {reason}")
 
 
-def _open(address: Address, options: _Options) -> Bound:
+def _open(address: Address, options: Options) -> Bound:
     match address:
         case TcpAddress():
             return _open_tcp(address, options)
@@ -207,13 +202,13 @@ def _open(address: Address, options: _Options) -> Bound:
             return _open_inherited(address, options)
 
 
-def _open_tcp(address: TcpAddress, options: _Options) -> Bound:
-    family, sockaddr = _resolve(address)
-    listener = _listen(family, sockaddr, options.backlog, reuse_port=options.reuse_port, ipv6_only=options.ipv6_only)
+def _open_tcp(address: TcpAddress, options: Options) -> Bound:
+    family, sockaddr = resolve(address)
+    listener = listen(family, sockaddr, options.backlog, reuse_port=options.reuse_port, ipv6_only=options.ipv6_only)
     return Bound(address, {0: listener}, per_seat=options.reuse_port)
 
 
-def _resolve(address: TcpAddress) -> tuple[socket.AddressFamily, Any]:
+def resolve(address: TcpAddress) -> tuple[socket.AddressFamily, Any]:
     """One address for a name; IPv4 where it has both, as gunicorn does: `localhost` means 127.0.0.1."""
     found = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
@@ -222,7 +217,7 @@ def _resolve(address: TcpAddress) -> tuple[socket.AddressFamily, Any]:
     return found[0][0], found[0][4]
 
 
-def _listen(
+def listen(
     family: socket.AddressFamily | int,
     sockaddr: Any,
     backlog: int,
@@ -230,6 +225,7 @@ def _listen(
     reuse_port: bool = False,
     ipv6_only: bool = False,
 ) -> socket.socket:
+    """A socket that listens there and never waits. OSError."""
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -252,9 +248,9 @@ def _listen(
     return listener
 
 
-def _open_unix(address: UnixAddress, options: _Options) -> Bound:
+def _open_unix(address: UnixAddress, options: Options) -> Bound:
     path = os.path.abspath(address.path)  # the application may change the working directory
-    _remove_stale(path)
+    remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # A proxy in front usually runs as another user: unless told otherwise by --umask whoever may enter the directory
     # may connect, as with gunicorn.
@@ -278,7 +274,7 @@ def _open_unix(address: UnixAddress, options: _Options) -> Bound:
     return Bound(address, {0: listener}, made=(path, status.st_dev, status.st_ino))
 
 
-def _remove_stale(path: str) -> None:
+def remove_stale(path: str) -> None:
     """Remove a socket file that nobody listens behind. OSError for a live one, and for what is no socket."""
     try:
         mode = os.lstat(path).st_mode
@@ -300,7 +296,7 @@ def _remove_stale(path: str) -> None:
     raise OSError(errno.EADDRINUSE, "another server listens there", path)
 
 
-def _open_inherited(address: InheritedAddress, options: _Options) -> Bound:
+def _open_inherited(address: InheritedAddress, options: Options) -> Bound:
     """A descriptor that we were started with. A copy of it is used, and the original closed to children."""
     try:
         os.set_inheritable(address.fd, False)
@@ -318,7 +314,7 @@ def _open_inherited(address: InheritedAddress, options: _Options) -> Bound:
     return Bound(address, {0: listener})
 
 
-def _ipv4_has_the_port(address: Address, addresses: Sequence[Address]) -> bool:
+def ipv4_has_the_port(address: Address, addresses: Sequence[Address]) -> bool:
     """`[::]` takes IPv4 as well unless the same port is asked for there separately."""
     return (
         isinstance(address, TcpAddress)
@@ -327,7 +323,8 @@ def _ipv4_has_the_port(address: Address, addresses: Sequence[Address]) -> bool:
     )
 
 
-def _compare_backlog(backlog: int, log: ErrorLog) -> None:
+def compare_backlog(backlog: int, log: ErrorLog) -> None:
+    """Say when the kernel will not do what `--backlog` asks for."""
     try:
         with open(_SOMAXCONN, encoding="ascii") as file:
             most = int(file.read())

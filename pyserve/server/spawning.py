@@ -16,20 +16,18 @@ from pyserve.workers.worker import WorkerContext
 
 
 class Spawner:
-    """Forks workers. family: all children of this master by pid; selector: its own. A new worker lets go of both."""
+    """Forks workers. family: all children of this master by pid. selector: its own. A new worker lets go of both."""
 
     def __init__(self, equipment: Equipment, family: Mapping[int, Child], selector: selectors.BaseSelector) -> None:
         self._is = equipment
         self._family = family
         self._selector = selector
 
-    def spawn(self, wish: Spawn, *, multiprocess: bool) -> Child | None:
-        """Start the worker; None, and a line in the log, when the system refuses. Does not return in the worker.
-
-        multiprocess: whether others serve beside it.
-        """
+    def spawn(self, wish: Spawn, workers: int) -> Child | None:
+        """Start the worker, one of so many; None, and a line in the log, when the system refuses. Does not return in
+        the worker."""
         try:
-            listeners = self._is.listeners.of_seat(wish.seat)
+            listeners = self._is.listeners.of_seat(wish.seat, max(workers, wish.seat + 1))
             reader, writer = children.pipe()
         except OSError as error:
             self._is.log.error("Can't start a worker: %s", error)
@@ -47,7 +45,7 @@ class Spawner:
             master_fd=self._is.alive[0],
             application=self._is.application,
             log=self._is.log,
-            multiprocess=multiprocess,
+            multiprocess=workers > 1,
             certificates=self._is.certificates,
         )
         if not self._is.hooks.before_fork(context):
@@ -81,7 +79,7 @@ class Spawner:
             os.close(self._is.alive[1])
             for child in self._family.values():
                 child.close()
-            self._is.listeners.keep_only(context.index)
+            self._is.listeners.keep_only(context.listeners)
             context.slot.pid = os.getpid()
             self._is.log.info("Booting worker with pid: %s", os.getpid())
             code = children.work(self._is.entry, context)

@@ -1,11 +1,12 @@
-"""The next life of the master: the same process executes itself anew and keeps what it has.
+"""What one master leaves to another: to its own next life (HUP), or to a new master beside it (USR2).
 
 `execve` keeps the process number, the children, the descriptors marked inheritable, the ignored and the blocked
-signals. Everything else must be told: one environment variable holds it as JSON. It names the process, so that a
-child that inherits the environment does not take itself for the master.
+signals. Everything else must be told: one environment variable holds it as JSON. It names the process that it is meant
+for, so that a child that inherits the environment does not take itself for a master.
 
-Before that, the new code is tried out: a child process starts the same command with a variable that says so, goes
-the whole way to the loaded application, and ends with 0 or the code that the server would have ended with.
+Before a next life, it is tried out: a child process starts the same command with a variable that says so, goes the
+whole way to what would be served, and ends with `PASSED`. Any other end means that the server would not start, also 0:
+a command that cannot be run a second time, such as `python -` with its script on standard input, ends with that.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -23,7 +24,11 @@ from pyserve.server import signals
 from pyserve.server.seats import Life, Member
 
 VARIABLE: Final = "_PYSERVE_LIFE"
-_TRIAL: Final = f"trial {__version__}"
+PASSED: Final = 86
+"""Exit code of a trial that went well."""
+
+_STDERR: Final = 2
+_HANDOVER: Final = 1  # how it is written; unlike an inheritance it may be read by another version
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +43,25 @@ class Origin:
     @classmethod
     def now(cls) -> Origin:
         environ = {name: value for name, value in os.environ.items() if name != VARIABLE}
-        return cls(sys.executable, tuple(sys.orig_argv), environ, os.getcwd())
+        return cls(sys.executable, tuple(sys.orig_argv), environ, _directory())
 
     def execute(self, life: str) -> None:
         """Become the same command again. Only returns by OSError."""
         os.chdir(self.directory)
-        os.execve(self.executable, [self.executable, *self.arguments[1:]], {**self.environ, VARIABLE: life})
+        environ = {**self.environ, VARIABLE: life}
+        if "LISTEN_PID" in environ:  # sd_listen_fds(3): it names the process, too
+            environ["LISTEN_PID"] = str(os.getpid())
+        os.execve(self.executable, [self.executable, *self.arguments[1:]], environ)
+
+
+def _directory() -> str:
+    """The working directory by the name under which it was entered: where that leads through a link to the release in
+    use, the next life is to find the next release."""
+    named, real = os.environ.get("PWD", ""), os.getcwd()
+    try:
+        return named if os.path.isabs(named) and os.path.samefile(named, real) else real
+    except OSError:
+        return real
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +69,8 @@ class Inheritance:
     """What one life of the master leaves to the next.
 
     pipes: by age, the read ends of the workers' pipes. wakeup: both ends of the socket that signal numbers are
-    written to; what has come and was not read yet is for the next life.
+    written to; what has come and was not read yet is for the next life. wanted: how many workers there should have
+    been. pidfile: the file with our number. parent, successor: the other masters, 0 for none (see `lives`).
     """
 
     listeners: list[dict[str, Any]]
@@ -62,6 +81,9 @@ class Inheritance:
     pipes: dict[int, int]
     last_age: int
     wanted: int
+    pidfile: str | None = None
+    parent: int = 0
+    successor: int = 0
 
     def to_text(self) -> str:
         told = asdict(self)
@@ -70,20 +92,15 @@ class Inheritance:
         return json.dumps({"pid": os.getpid(), **told})
 
     @classmethod
-    def from_text(cls, text: str) -> Inheritance | None:
-        """None when it is not meant for this process."""
-        told = json.loads(text)
-        if told.pop("pid", None) != os.getpid():
-            return None
+    def from_told(cls, told: dict[str, Any]) -> Inheritance:
         return cls(
-            listeners=told["listeners"],
-            board=told["board"],
-            alive=(told["alive"][0], told["alive"][1]),
-            wakeup=(told["wakeup"][0], told["wakeup"][1]),
-            members=[Member(**{**member, "life": Life(member["life"])}) for member in told["members"]],
-            pipes={int(age): fd for age, fd in told["pipes"].items()},
-            last_age=told["last_age"],
-            wanted=told["wanted"],
+            **{
+                **told,
+                "alive": tuple(told["alive"]),
+                "wakeup": tuple(told["wakeup"]),
+                "members": [Member(**{**member, "life": Life(member["life"])}) for member in told["members"]],
+                "pipes": {int(age): fd for age, fd in told["pipes"].items()},
+            }
         )
 
     def descriptors(self) -> list[int]:
@@ -91,44 +108,99 @@ class Inheritance:
         return [*self.alive, *self.wakeup, *self.pipes.values(), *([] if self.board is None else [self.board])]
 
 
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What a master gives to the one that it starts beside itself. parent: its own process number."""
+
+    listeners: list[dict[str, Any]]
+    parent: int
+
+    def to_text(self) -> str:
+        return json.dumps({"pid": os.getpid(), "handover": _HANDOVER, **asdict(self)})
+
+
+def _told() -> dict[str, Any]:
+    """What the variable says; nothing when it is not meant for this process."""
+    try:
+        told = json.loads(os.environ.get(VARIABLE, "{}"))
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) and told.pop("pid", None) == os.getpid() else {}
+
+
 def is_trial() -> bool:
     """Whether this process only tries out whether the server would start."""
-    return os.environ.get(VARIABLE, "").startswith("trial ")
+    return "trial" in _told()
 
 
-def is_same_version() -> bool:
-    """In a trial: whether the master that began it would understand us, and we what it leaves."""
-    return os.environ.get(VARIABLE) == _TRIAL
+def tried_by() -> tuple[str, list[str]]:
+    """In a trial: the version of the master that began it, and the addresses where that one listens."""
+    told = _told()
+    return told["trial"], told["listening"]
 
 
-def inherited() -> Inheritance | None:
-    """What the life before has left, taken out of the environment so that nobody else finds it."""
-    text = os.environ.pop(VARIABLE, None)
-    inheritance = Inheritance.from_text(text) if text and not text.startswith("trial ") else None
-    if inheritance is not None:
-        _set_inheritable(inheritance.descriptors(), False)
+def inherited() -> Inheritance | Handover | None:
+    """What was left to this process, taken out of the environment so that nobody else finds it."""
+    told = _told()
+    os.environ.pop(VARIABLE, None)
+    if told.pop("handover", None) == _HANDOVER:
+        return Handover(told["listeners"], told["parent"])
+    if "members" not in told:
+        return None
+    inheritance = Inheritance.from_told(told)
+    _set_inheritable(inheritance.descriptors(), False)
     return inheritance
 
 
-def try_out(origin: Origin) -> int:
-    """Start the trial and give its process number; `waitpid` tells the outcome. OSError when it cannot fork."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.HANDLED)
+def try_out(origin: Origin, listening: Sequence[str], stderr: int) -> int:
+    """Start the trial and give its process number; `waitpid` tells the outcome. OSError when it cannot fork.
+
+    listening: the addresses where we listen, which it cannot have. stderr: the descriptor that becomes its stderr.
+    """
+
+    def prepare() -> str:
+        os.dup2(stderr, _STDERR)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        return json.dumps({"pid": os.getpid(), "trial": __version__, "listening": list(listening)})
+
+    return _start(origin, prepare)
+
+
+def start_beside(origin: Origin, handover: Handover, descriptors: Sequence[int], before: Callable[[], object]) -> int:
+    """Start a new master at our sockets, and give its process number. OSError when it cannot fork.
+
+    before: called in the new process, just before it becomes the command.
+    """
+
+    def prepare() -> str:
+        before()
+        _set_inheritable(descriptors, True)
+        return handover.to_text()
+
+    return _start(origin, prepare)
+
+
+def _start(origin: Origin, prepare: Callable[[], str]) -> int:
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, signals.HANDLED)
     try:
         pid = os.fork()
         if pid == 0:
-            _be_trial(origin)
+            _become(origin, prepare)
         return pid
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
-def _be_trial(origin: Origin) -> None:
+def _become(origin: Origin, prepare: Callable[[], str]) -> None:
     try:
         signal.set_wakeup_fd(-1)
         for number in signals.HANDLED:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.HANDLED)
-        origin.execute(_TRIAL)
+        origin.execute(prepare())
+    except BaseException as error:
+        os.write(_STDERR, f"{type(error).__name__}: {error}\n".encode("utf-8", "backslashreplace"))
     finally:
         os._exit(1)
 
@@ -140,14 +212,15 @@ def live_again(origin: Origin, inheritance: Inheritance, listener_fds: Sequence[
     are to stop it in good order; and as process 1 it would not even notice them.
     """
     descriptors = [*inheritance.descriptors(), *listener_fds]
+    directory = os.open(".", os.O_RDONLY)  # it may have no name any more
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.HANDLED)
-    directory = os.getcwd()
     try:
         _set_inheritable(descriptors, True)
         origin.execute(inheritance.to_text())
     finally:
         _set_inheritable(descriptors, False)
-        os.chdir(directory)
+        os.fchdir(directory)
+        os.close(directory)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

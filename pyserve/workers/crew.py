@@ -1,6 +1,6 @@
 """What both kinds of worker share: limits, the Date field, logs, counters, signals and the way to the end.
 
-    RUNNING -> DRAINING   TERM, max_requests, or the master died: no new connections, the last request of each
+    RUNNING -> DRAINING   TERM, or the master died: no new connections, the last request of each
             -> QUITTING   INT, QUIT, or graceful_timeout is over: everything is cut
 
 Before a stop of the whole server, while `--drain-delay` lasts, a worker is RUNNING and `stopping`: it goes on to
@@ -97,6 +97,7 @@ class Crew:
             self.log.debug("The certificates have changed since the master read them")
         self.phase = Phase.RUNNING
         self.drained_since = 0.0
+        self._worn = False  # it has asked to be replaced
         self._orphaned = False  # the master has died, and all workers retire
         self._wake: Callable[[], object] = _nothing
         self._abandoned = threading.RLock()
@@ -208,6 +209,8 @@ class Crew:
     def drain(self) -> None:
         """Begin to end: to be called again has no effect."""
         if self.phase is Phase.RUNNING:
+            if self._worn and not self.stopping:
+                self.log.info("Autorestarting worker after current request.")
             self.phase = Phase.DRAINING
             self.drained_since = time.monotonic()
             self.config.retiring = True
@@ -249,16 +252,12 @@ class Crew:
             self.log.warning("The master has gone, worker %s drains", os.getpid())
         self.drain()
 
-    def _retire(self) -> None:
-        """Enough requests were served."""
-        self.log.info("Autorestarting worker after current request.")
-        self.retire()
-
     def retire(self) -> None:
-        """End by itself: the master starts a successor at once. To be called again has no effect."""
-        if self.phase is Phase.RUNNING:
-            self._tell(b"D")
-            self.drain()
+        """It should be replaced: the master, in its own time, starts a successor, and when that serves ends this one,
+        which goes on until then. To be called again has no effect."""
+        if self.phase is Phase.RUNNING and not self._worn:
+            self._worn = True
+            self._tell(b"W")
 
     def _tell(self, message: bytes) -> None:
         with suppress(OSError):  # a master that has died will be noticed
@@ -281,7 +280,7 @@ class Crew:
             finished = exchange.finished
             self.access.write(exchange, connection, finished - exchange.arrived, finished + self._offset)
         if self._last_request and next(self._requests) == self._last_request:
-            self._retire()
+            self.retire()
 
     def log_failure(self, exchange: Exchange, error: BaseException, words: memoryview[int]) -> None:
         """The application has raised: its traceback, once, with the request."""
@@ -331,7 +330,7 @@ def _open_descriptors() -> int:
 
 
 def _requests_to_serve(settings: Settings) -> int:
-    """The number of the request after which the worker retires; 0 for never."""
+    """The number of the request after which the worker asks to be replaced; 0 for never."""
     if not settings.max_requests:
         return 0
     return settings.max_requests + random.randint(0, settings.max_requests_jitter)

@@ -46,8 +46,9 @@ class WorkerContext:
     age: int
     """The spawn number, from 1; never given twice."""
     ready_fd: int
-    """Write end of the pipe to the master: `b"R"` once the worker serves; later `b"D"` when it retires by
-    itself, so that the master starts the successor at once; `b"F"` + one octet exit code + the reason in
+    """Write end of the pipe to the master: `b"R"` once the worker serves; later `b"W"` when it should be replaced, and
+    serves on until it is told to go; or `b"D"` when it goes by itself, so that the master starts the successor at
+    once; `b"F"` + one octet exit code + the reason in
     UTF-8 when it cannot boot, and then it exits with that code (3: could not boot, 4: the application could
     not be loaded)."""
     master_fd: int

@@ -95,7 +95,7 @@ STRAYS = [
     ("keepallive = 2", "keepallive (did you mean 'keepalive'?) is not a setting"),
     ("work_class = 'gthread'", "work_class (did you mean 'worker_class'?) is not a setting"),
     ("log_level = 'debug'", "log_level (did you mean 'loglevel'?) is not a setting"),
-    ("worker_memory_limit = 5", "worker_memory_limit is not a setting"),
+    ("worker_memory_limit = 5", "worker_memory_limit (did you mean 'max_worker_memory'?) is not a setting"),
     ("module = 'a'\ndebug = True", "module, debug are not settings"),
     ("if 1:\n    keepallive = 2", "keepallive (did you mean 'keepalive'?) is not a setting"),
     (

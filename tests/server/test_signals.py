@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pyserve.server import signals
-from pyserve.server.events import Fewer, Manner, More, Reload, Reopen, Stop
+from pyserve.server.events import Dismiss, Fewer, Manner, More, Reload, Reopen, Stop, Upgrade
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "signals.md"
 
@@ -29,9 +29,9 @@ def test_no_signal_stands_in_the_table_twice():
         (signal.SIGTTIN, More()),
         (signal.SIGTTOU, Fewer()),
         (signal.SIGUSR1, Reopen()),
-        (signal.SIGUSR2, None),
+        (signal.SIGUSR2, Upgrade()),
         (signal.SIGCHLD, None),
-        (signal.SIGWINCH, None),
+        (signal.SIGWINCH, Dismiss()),
     ],
 )
 def test_what_the_master_makes_of_it(number, event):

@@ -9,7 +9,8 @@ import pytest
 
 from bench.servers import reserved_port
 from pyserve.server import sockets
-from pyserve.server.sockets import BIND_ATTEMPTS, BindError, Listeners, open_listeners
+from pyserve.server.rebinding import Binding, rebind
+from pyserve.server.sockets import BIND_ATTEMPTS, BindError, Listeners
 
 
 class Log:
@@ -29,12 +30,12 @@ def log() -> Log:
 
 @pytest.fixture
 def open_at(log, monkeypatch):
-    """open_listeners with a modest backlog; closes what it opened."""
+    """Listeners with a modest backlog; closes what it opened."""
     opened: list[Listeners] = []
 
     def open_at(*binds: str, **options) -> Listeners:
-        options.setdefault("pause", lambda seconds: None)
-        opened.append(open_listeners(binds, 16, log, **options))
+        pause = options.pop("pause", lambda seconds: None)
+        opened.append(rebind([], Binding(binds, 16, **options), log, pause))
         return opened[-1]
 
     yield open_at
@@ -69,7 +70,7 @@ needs_ipv6 = pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6")
 )
 def test_tcp(open_at, bind, name):
     listeners = open_at(bind)
-    (listener,) = listeners.of_seat(0)
+    (listener,) = listeners.of_seat(0, 1)
     assert listeners.names()[0].startswith(name)
     assert listener.getsockname()[1] != 0
     assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
@@ -81,7 +82,7 @@ def test_tcp(open_at, bind, name):
 
 
 def test_accepted_sockets_inherit_the_options(open_at):
-    (listener,) = open_at("127.0.0.1:0").of_seat(0)
+    (listener,) = open_at("127.0.0.1:0").of_seat(0, 1)
     with socket.create_connection(listener.getsockname()):
         listener.settimeout(5)
         accepted, _ = listener.accept()
@@ -94,14 +95,14 @@ def test_accepted_sockets_inherit_the_options(open_at):
 @needs_ipv6
 def test_all_ipv4_and_all_ipv6_at_one_port(open_at):
     with reserved_port() as port:
-        four, six = open_at(f"0.0.0.0:{port}", f"[::]:{port}").of_seat(0)
+        four, six = open_at(f"0.0.0.0:{port}", f"[::]:{port}").of_seat(0, 1)
     connect(four)
     assert six.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
 
 
 @needs_ipv6
 def test_all_ipv6_alone_takes_ipv4_too(open_at):
-    (six,) = open_at("[::]:0").of_seat(0)
+    (six,) = open_at("[::]:0").of_seat(0, 1)
     with socket.create_connection(("127.0.0.1", six.getsockname()[1]), timeout=5):
         pass
 
@@ -155,7 +156,7 @@ def test_unix(open_at, tmp_path):
     listeners = open_at(f"unix:{path}")
     assert listeners.names() == [f"unix:{path}"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o777, "a proxy is usually another user"
-    connect(listeners.of_seat(0)[0])
+    connect(listeners.of_seat(0, 1)[0])
     listeners.close()
     assert not path.exists()
 
@@ -204,7 +205,7 @@ def test_a_stale_unix_socket_is_replaced(open_at, tmp_path):
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))
     assert path.exists()
-    connect(open_at(f"unix:{path}").of_seat(0)[0])
+    connect(open_at(f"unix:{path}").of_seat(0, 1)[0])
 
 
 def test_a_file_that_is_no_socket_is_left_alone(open_at, tmp_path):
@@ -245,13 +246,13 @@ def test_inherited(open_at):
         listeners = open_at(f"fd://{given.fileno()}")
         assert listeners.names() == [f"http://127.0.0.1:{given.getsockname()[1]}"]
         assert not given.get_inheritable(), "the application's children do not get it"
-        connect(listeners.of_seat(0)[0])
+        connect(listeners.of_seat(0, 1)[0])
 
 
 def test_inherited_and_not_listening_yet(open_at):
     with socket.socket() as given:
         given.bind(("127.0.0.1", 0))
-        connect(open_at(f"fd://{given.fileno()}").of_seat(0)[0])
+        connect(open_at(f"fd://{given.fileno()}").of_seat(0, 1)[0])
 
 
 def test_inherited_unix(open_at, tmp_path):
@@ -279,33 +280,29 @@ def test_inherited_file(open_at, tmp_path):
 
 def test_reuse_port(open_at, tmp_path):
     listeners = open_at("127.0.0.1:0", f"unix:{tmp_path / 's.sock'}", reuse_port=True)
-    first, shared = listeners.of_seat(0)
-    second, shared_too = listeners.of_seat(1)
+    first, shared = listeners.of_seat(0, 2)
+    second, shared_too = listeners.of_seat(1, 2)
     assert first is not second
     assert shared is shared_too
     assert first.getsockname() == second.getsockname()
-    assert listeners.of_seat(1)[0] is second, "a successor gets the same"
+    assert listeners.of_seat(1, 2)[0] is second, "a successor gets the same"
     assert len(listeners.names()) == 2
-    listeners.release(1)
-    assert second.fileno() == -1
-    assert first.fileno() != -1
-    assert listeners.of_seat(1)[0].getsockname() == first.getsockname()
+    assert listeners.of_seat(0, 1) == [first, second, shared], "nobody else would come for who waits there"
 
 
 def test_a_worker_keeps_only_its_own(open_at):
     listeners = open_at("127.0.0.1:0", reuse_port=True)
-    first, second, third = (listeners.of_seat(seat)[0] for seat in range(3))
-    listeners.keep_only(1)
+    first, second, third = (listeners.of_seat(seat, 3)[0] for seat in range(3))
+    listeners.keep_only([second])
     assert (first.fileno(), third.fileno()) == (-1, -1)
     assert second.fileno() != -1
 
 
 def test_without_reuse_port_all_share_one(open_at):
     listeners = open_at("127.0.0.1:0")
-    assert listeners.of_seat(0) == listeners.of_seat(5)
-    listeners.release(0)
-    listeners.keep_only(5)
-    assert listeners.of_seat(0)[0].fileno() != -1
+    assert listeners.of_seat(0, 6) == listeners.of_seat(5, 6)
+    listeners.keep_only(listeners.of_seat(5, 6))
+    assert listeners.of_seat(0, 1)[0].fileno() != -1
 
 
 # The next life of the master
@@ -316,18 +313,18 @@ def test_taken_over(open_at, tmp_path, reuse_port):
     path = tmp_path / "s.sock"
     before = open_at("127.0.0.1:0", f"unix:{path}", reuse_port=reuse_port)
     for seat in range(2):
-        before.of_seat(seat)
+        before.of_seat(seat, 2)
     told, fds = before.hand_over()
     copies = {fd: os.dup(fd) for fd in fds}  # the life before and the next one are one process in this test
     for one in told:
         one["fds"] = {seat: copies[fd] for seat, fd in one["fds"].items()}
-    after = Listeners.take_over(told, 16)
+    after = Listeners(Listeners.take_over(told), 16)
     try:
         assert after.names() == before.names()
-        assert [listener.getsockname() for listener in after.of_seat(1)] == [
-            listener.getsockname() for listener in before.of_seat(1)
+        assert [listener.getsockname() for listener in after.of_seat(1, 2)] == [
+            listener.getsockname() for listener in before.of_seat(1, 2)
         ]
-        assert not any(listener.get_inheritable() for listener in after.of_seat(1))
+        assert not any(listener.get_inheritable() for listener in after.of_seat(1, 2))
     finally:
         after.close()
     assert not path.exists()
@@ -357,6 +354,6 @@ def test_errors_without_a_text_of_the_system(open_at, monkeypatch):
     def refuse(*args, **kwargs):
         raise OSError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(sockets, "_listen", refuse)
+    monkeypatch.setattr(sockets, "listen", refuse)
     with pytest.raises(BindError, match=r"Can't connect to 127\.0\.0\.1:80: Permission denied"):
         open_at("127.0.0.1:80")
