@@ -83,7 +83,8 @@ def _muster(context: WorkerContext) -> Crew:
     settings, hooks = context.settings, context.hooks
     set_title(settings, "worker")
     give_up_rights(settings)
-    application = context.application or load(settings)
+    # A hook may have loaded it already.
+    application = context.application or (hooks and hooks.worker.app.loaded) or load(settings)
     # All workers share the file: what is wrong with it is said by one of them.
     log = access.setup(settings, context.log, None if context.index == 0 else context.log.debug)
     if hooks is not None and (settings.pre_request or settings.post_request):
