@@ -595,6 +595,15 @@ class Settings:
         "How long a retiring worker keeps idle connections for one more request; then clients have 2 s to close them. "
         "Unset: as --keep-alive.",
     )
+    stream_grace: float | None = setting(
+        Group.TIMEOUTS,
+        "--stream-grace",
+        None,
+        kinds.seconds(),
+        "How long responses that have begun go on after a stop signal; then the ASGI application is told "
+        "http.disconnect, and may end them. Unset: half of --graceful-timeout.",
+        only="async",
+    )
     disconnect_grace: float | None = setting(
         Group.TIMEOUTS,
         "--disconnect-grace --asgi-disconnect-grace-period",
