@@ -78,7 +78,11 @@ class TlsChannel:
             return b""
         if len(data) <= RECORD:
             return self._decrypt(data)
-        pieces = [self._decrypt(data[start : start + RECORD]) for start in range(0, len(data), RECORD)]
+        pieces = []
+        for start in range(0, len(data), RECORD):
+            pieces.append(self._decrypt(data[start : start + RECORD]))
+            if self.ended:
+                break
         return b"".join(pieces)
 
     def receive_eof(self) -> bool:
@@ -106,7 +110,7 @@ class TlsChannel:
 
     def take(self) -> bytes:
         """What is to be written for TLS itself."""
-        if self.state in (State.HELLO, State.PLAIN) or not self._outgoing.pending:
+        if self.state in (State.HELLO, State.PLAIN) or not self._outgoing or not self._outgoing.pending:
             return b""
         return self._outgoing.read()
 
@@ -120,6 +124,12 @@ class TlsChannel:
                 pass  # it wants to see the peer's, for which nobody waits
             return self._outgoing.read()
         return self.take()
+
+    def free(self) -> None:
+        """The connection is gone: give back what OpenSSL holds, which is not little, and need no collector for it."""
+        if self.state not in (State.HELLO, State.PLAIN):
+            self._fail(self.complaint)
+            self.connection = self._incoming = self._outgoing = None  # type: ignore[assignment] # nobody asks any more
 
     @property
     def certificate(self) -> str | None:

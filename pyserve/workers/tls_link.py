@@ -80,6 +80,9 @@ class TlsLink(asyncio.Transport, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stream.connection_lost(exc)
+        self._state = State.FAILED
+        self._tls.free()
+        del self._stream  # which has this as its transport: a circle
 
     def pause_writing(self) -> None:
         self._stream.pause_writing()
