@@ -19,9 +19,10 @@ def requirement() -> Kind:
     """Whether a peer must show a certificate: a number or a name of `ssl.VerifyMode`."""
 
     def parse(given: object) -> int:
-        word = str(given).strip().lower().removeprefix("cert_")
-        if isinstance(given, int) and not isinstance(given, bool):  # also a member of ssl.VerifyMode
-            word = str(int(given))
+        if isinstance(given, bool) or not isinstance(given, int | str):
+            raise ValueError
+        # The number of a member of ssl.VerifyMode, whose own text is its name.
+        word = str(int(given)) if isinstance(given, int) else given.strip().lower().removeprefix("cert_")
         if word in _REQUIREMENTS:
             return _REQUIREMENTS[word]
         if word in ("0", "1", "2"):

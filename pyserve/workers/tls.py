@@ -74,15 +74,13 @@ class TlsChannel:
             self._begin(data)
         if self.state is State.PLAIN:
             return data
-        if self.ended:
-            return b""
         if len(data) <= RECORD:
-            return self._decrypt(data)
+            return b"" if self.ended else self._decrypt(data)
         pieces = []
-        for start in range(0, len(data), RECORD):
+        start = 0
+        while start < len(data) and not self.ended:
             pieces.append(self._decrypt(data[start : start + RECORD]))
-            if self.ended:
-                break
+            start += RECORD
         return b"".join(pieces)
 
     def receive_eof(self) -> bool:
