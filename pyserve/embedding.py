@@ -153,14 +153,11 @@ class WSGIApplication(BaseApplication):
 
 
 class _Loader:
-    """What is called to get the application; called like the program's class in messages and titles.
-
-    program: the object of that class, which hooks know as `server.app`.
-    """
+    """What is called to get the application; called like the program's class in messages and titles."""
 
     def __init__(self, application: BaseApplication) -> None:
         self.__qualname__ = type(application).__qualname__
-        self.program = application
+        self._application = application
 
     def __call__(self) -> Any:
-        return self.program.wsgi()
+        return self._application.wsgi()

@@ -60,6 +60,7 @@ def _gunicorn() -> Iterable[Foreign]:
     files = "files are sent with sendfile() where that can be done, and read where it cannot"
     yield Foreign("sendfile", "--sendfile", "", True, files, negates=True)
     yield Foreign("tmp_upload_dir", "", "", None, "")
+    yield Foreign("worker_tmp_dir", "--worker-tmp-dir", "DIR", None, "")  # heartbeats are in shared memory
     socket = "there is no control socket; signals do what gunicornc does (docs/signals.md)"
     yield Foreign("control_socket", "--control-socket", "PATH", None, socket)
     yield Foreign("control_socket_mode", "--control-socket-mode", "INT", 0o600, "")

@@ -6,6 +6,7 @@ reads them, as it reads the environment's.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import platform
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,7 @@ class _Command(click.Command):
                     formatter.write_dl(shown, col_max=28)
 
 
+@functools.cache
 def _command() -> click.Command:
     parameters: list[click.Parameter] = [_parameter(name, option) for name, option in OPTIONS.items() if option.flags]
     parameters += [_foreign(row) for row in FOREIGN.values() if row.flags]
@@ -109,9 +111,12 @@ def _in_full(arguments: Sequence[str]) -> Iterator[str]:
             break
         if argument.startswith("--"):
             name, equals, value = argument.partition("=")
-            name = _full_name(name)
+            name = full_name(name)
             yield name + equals + value
             needs_value = not equals and _TAKES_VALUE.get(name, False)
+        elif argument[2:3] == "=" and _TAKES_VALUE.get(argument[:2], False):  # -w=4, which click takes for "=4"
+            yield from (argument[:2], argument[3:])
+            needs_value = False
         else:
             yield argument
             needs_value = argument.startswith("-") and _ends_open(argument)
@@ -120,11 +125,11 @@ def _in_full(arguments: Sequence[str]) -> Iterator[str]:
     yield from rest
 
 
-def _full_name(name: str) -> str:
+def full_name(name: str) -> str:
     if name in _TAKES_VALUE:
         return name
-    found = [flag for flag in _TAKES_VALUE if flag.startswith(name)]
-    if len(found) > 1:
+    found = sorted((flag for flag in _TAKES_VALUE if flag.startswith(name)), key=len)
+    if found and not all(flag.startswith(found[0]) for flag in found):  # --timeo is --timeout, not --timeout-keep-alive
         raise click.UsageError(f"{name} may mean {', '.join(sorted(found))}: give more of it")
     return found[0] if found else name
 

@@ -76,8 +76,11 @@ def _with_threads(resolved: Resolved, worker_class: str) -> Resolved:
 def _arguments(environ: Mapping[str, str]) -> Iterator[Layer]:
     """The command lines in variables. An APP there says nothing, as with gunicorn."""
     for variable in ARGUMENTS:
+        text = environ.get(variable, "").strip()
+        if not text:
+            continue
         try:
-            given = command.parse(shlex.split(environ.get(variable, "")), variable)
+            given = command.parse(shlex.split(text), variable)
         except ValueError as error:  # a quote that is not closed
             raise SettingsError(f"{variable}: {error}") from None
         except click.UsageError as error:

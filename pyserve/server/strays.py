@@ -18,7 +18,7 @@ from pyserve.settings import OPTIONS
 _PLAIN: Final = (str, int, float, list, tuple, dict, set, type(None))
 """What settings are made of: a connection pool that is opened and kept is no setting."""
 
-_WELL_KNOWN: Final = {"worker_memory_limit": "max_worker_memory", "max_memory": "max_worker_memory"}
+_WELL_KNOWN: Final = {"logfile": "errorlog", "worker_memory_limit": "max_worker_memory"}
 """Names that people use for a setting which is called otherwise."""
 
 

@@ -13,7 +13,7 @@ import inspect
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any, Final
 
@@ -92,10 +92,11 @@ def _imported(path: str) -> object:
             with _stand_ins():
                 return getattr(importlib.import_module(module), name)
     except Exception:
-        for suffix in ("UvicornH11Worker", "UvicornWorker"):
-            if name.endswith(suffix):
+        for known, found in _KNOWN.items():
+            suffix = known.rpartition(".")[2]
+            if suffix != known and name.endswith(suffix):
                 text = f"{path} cannot be imported, and is taken for a {suffix} by its name"
-                return Found("async", _UVICORN[suffix], warnings=(text,))
+                return replace(found, warnings=(text,))
         return executed(path, lambda: getattr(importlib.import_module(module), name))
 
 

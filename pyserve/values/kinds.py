@@ -128,6 +128,18 @@ def choice(*names: str, **also: str) -> Kind:
     return Kind(f"one of {', '.join(names)}", "|".join(names), parse)
 
 
+def level(*names: str, **also: str) -> Kind:
+    """A word for how important a message is, or `logging`'s number: it is rounded up to that of a word."""
+    words = choice(*names, **also)
+
+    def parse(given: object) -> object:
+        if isinstance(given, int) and not isinstance(given, bool) and 0 < given <= 10 * len(names):
+            return names[(given - 1) // 10]
+        return words.parse(given)
+
+    return Kind(words.expected, words.metavar, parse)
+
+
 def switch(*, negates: bool = True) -> Kind:
     """On or off. As a flag it takes no value; negates: there is a `--no-` form to overrule the
     environment."""
@@ -243,18 +255,6 @@ def texts(expected: str, metavar: str, *, separator: str = "") -> Kind:
         return found
 
     return Kind(expected, metavar, parse, repeats=True)
-
-
-def paths() -> Kind:
-    """Files, directories or patterns, kept absolute: the application may change the working directory."""
-
-    def parse(given: object) -> tuple[str, ...]:
-        try:
-            return tuple(os.path.abspath(os.path.expanduser(one)) for one in _texts(given))
-        except OSError:  # the working directory is gone
-            raise ValueError from None
-
-    return Kind("the path of a file or directory", "PATH", parse, repeats=True)
 
 
 def application() -> Kind:

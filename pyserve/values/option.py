@@ -25,7 +25,6 @@ class Group(StrEnum):
     TIMEOUTS = "Timeouts"
     LIMITS = "Limits"
     LOGS = "Logs"
-    DEVELOPMENT = "Development"
     HOOKS = "Hooks"
     ACTIONS = "Actions"
 

@@ -47,14 +47,13 @@ class HookError(Exception):
 class App:
     """`server.app` and `worker.app`: gunicorn's application object, as far as hooks use it.
 
-    loaded: what is served, None until it is loaded. Of a program that is its own server (`pyserve.embedding`) all other
-    attributes are those of its object.
+    application: None until it is loaded.
     """
 
     def __init__(self, settings: Settings, cfg: Config) -> None:
         self._settings = settings
         self.cfg = cfg
-        self.loaded: Application | None = None
+        self.application: Application | None = None
 
     @property
     def app_uri(self) -> str | None:
@@ -64,19 +63,13 @@ class App:
     @property
     def callable(self) -> Any:
         """The application; None until it is loaded."""
-        return None if self.loaded is None else self.loaded.callable
+        return None if self.application is None else self.application.callable
 
     def wsgi(self) -> Any:
         """The application, WSGI or ASGI, loaded if it is not yet. `ApplicationLoadError` where that fails."""
-        if self.loaded is None:
-            self.loaded = load(self._settings)
-        return self.loaded.callable
-
-    def __getattr__(self, name: str) -> Any:
-        program = None if name.startswith("_") else getattr(self._settings.app, "program", None)
-        if program is None:
-            raise AttributeError(f"the application has no attribute {name!r}")
-        return getattr(program, name)
+        if self.application is None:
+            self.application = load(self._settings)
+        return self.application.callable
 
 
 class Tmp:
@@ -170,7 +163,7 @@ class WorkerHooks:
 
     def initialised(self, crew: Crew) -> None:
         """The application is loaded and signals are handled, nobody is served yet. Raises `HookError`."""
-        self.worker.app.loaded = crew.application
+        self.worker.app.application = crew.application
         self.worker.crew = crew
         call_or_fail("post_worker_init", self.settings.post_worker_init, self.worker)
 

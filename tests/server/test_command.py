@@ -9,13 +9,17 @@ from pyserve.server.command import parse
 FORMS: list[tuple[str, dict[str, object]]] = [
     ("-w4 m:app", {"workers": "4", "app": "m:app"}),
     ("-w 4 m:app", {"workers": "4", "app": "m:app"}),
-    ("m:app -b :1 -b=:2", {"app": "m:app", "bind": (":1", "=:2")}),
+    ("m:app -b :1 -b=:2 -w=4", {"app": "m:app", "bind": (":1", ":2"), "workers": "4"}),
+    ("-D -w=4", {"daemon": True, "workers": "4"}),
+    ("-DRw4", {"daemon": True, "enable_stdio_inheritance": True, "workers": "4"}),
+    ("-DRw 4 --conf x", {"daemon": True, "enable_stdio_inheritance": True, "workers": "4", "config": "x"}),
     ("--bind=:1 m:app --bind :2", {"app": "m:app", "bind": (":1", ":2")}),
     ("--conf x.py", {"config": "x.py"}),
     ("--conf=x.py", {"config": "x.py"}),
     ("--thread 4", {"threads": "4"}),
     ("--error-log -", {"errorlog": "-"}),
     ("--worker-conn 9", {"worker_connections": "9"}),
+    ("--timeo 5", {"timeout": "5"}),
     ("--prel", {"preload_app": True}),
     ("--no-prel", {"preload_app": False}),
     ("--access-logformat --conf", {"access_log_format": "--conf"}),
@@ -35,7 +39,7 @@ def test_forms(line: str, given: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("line", "piece"),
     [
-        ("--worker 4", "--worker may mean --worker-class, --worker-connections, --workers: give more of it"),
+        ("--worker 4", "--worker may mean --worker-class, --worker-connections"),
         ("--nowhere", "No such option"),
         ("-w", "requires an argument"),
         ("--conf", "requires an argument"),

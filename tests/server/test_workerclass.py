@@ -121,6 +121,7 @@ def test_a_class_that_cannot_be_imported_is_known_by_its_name() -> None:
     assert resolved.settings.worker_class == "async"
     (warning,) = resolved.warnings
     assert warning.startswith("own_worker_nowhere.MyUvicornWorker cannot be imported, and is taken for a UvicornWorker")
+    assert settled("own_worker_nowhere.MyGeventWorker").settings.threads == 64
 
 
 def test_what_is_no_worker_class(directory: Path) -> None:

@@ -1,0 +1,62 @@
+"""The working directory that the command lines and the files are read in, and an environment without settings."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+FILES = {
+    "conf.py": 'bind = "127.0.0.1:8001"\nworkers = 2\ntimeout = 90\nwsgi_app = "conf:app"\n',
+    "neighbour.py": "number = 7\n",
+    "extra.txt": "",
+    "cert.pem": "",
+    "key.pem": "",
+    ".env": "A=1\n",
+    "log.ini": "[loggers]\nkeys=root\n[handlers]\nkeys=h\n[formatters]\nkeys=\n[logger_root]\nhandlers=h\n"
+    "[handler_h]\nclass=StreamHandler\nargs=()\n",
+    "log.json": '{"version": 1}',
+}
+FOLDERS = ("src", "lib")
+PENDING = (
+    *("reload", "reload_engine", "reload_extra_files", "disable_redirect_access_to_syslog", "capture_output"),
+    *("logger_class", "logconfig", "logconfig_dict", "logconfig_json", "syslog_addr", "syslog", "syslog_prefix"),
+    *("syslog_facility", "statsd_host", "dogstatsd_tags", "statsd_prefix", "enable_backlog_metric", "proxy_protocol"),
+    *("proxy_allow_ips", "reload_dirs", "reload_includes", "reload_excludes", "reload_delay", "log_config"),
+    "limit_concurrency",
+)
+"""Settings that are being written: removed from here as they come."""
+PREFIXES = ("PYSERVE_", "UVICORN_", "GUNICORN_")
+VARIABLES = ("PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "SCRIPT_NAME", "SENDFILE", "DEBUG_OF_APP")
+
+
+def arrange(directory: Path, monkeypatch: pytest.MonkeyPatch, environ: Mapping[str, str] | None = None) -> None:
+    """Fill the directory and change to it; `environ` is all that the environment says to a server."""
+    for name, text in FILES.items():
+        (directory / name).write_text(text)
+    for name in FOLDERS:
+        (directory / name).mkdir()
+    monkeypatch.chdir(directory)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in list(os.environ):
+        if name.startswith(PREFIXES) or name in VARIABLES:
+            monkeypatch.delenv(name)
+    for name, value in (environ or {}).items():
+        monkeypatch.setenv(name, value)
+    forget()
+
+
+def waits(text: str) -> bool:
+    """Whether a line or file uses a setting that is not there yet."""
+    names = {name for pending in PENDING for name in (pending, pending.replace("_", "-"), pending.rstrip("s"))}
+    words = {word.partition("=")[0].removeprefix("--").lower() for word in text.replace(" = ", "= ").split()}
+    words = {word.removeprefix("uvicorn_") for word in words}
+    flags = {"log-syslog", "log-syslog-to", "log-config-json", "reload-extra-file", "reload-dir", "reload-include"}
+    return bool(words & (names | flags | {"proxy-allow-from"}))
+
+
+def forget() -> None:
+    """Modules of the directory that the one server has imported would be the other's."""
+    for name in ("__config__", "conf", "neighbour"):
+        sys.modules.pop(name, None)
