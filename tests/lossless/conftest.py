@@ -17,3 +17,9 @@ def pauses() -> list[float]:
     """Of the clients in each round: a change is tried under busy clients and under such that pause, by turns. `make
     lossless` has ten rounds of either."""
     return [BUSY, PAUSING] * int(os.environ.get("LOSSLESS_ROUNDS", "1"))
+
+
+@pytest.fixture
+def rounds(pauses: list[float]) -> list[float]:
+    """The same for changes that take long: half as many, ten in all."""
+    return pauses[: len(pauses) // 2]

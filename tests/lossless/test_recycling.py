@@ -21,9 +21,9 @@ REASONS = {
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_recycling(serve: Serve, app: str, options: tuple[str, ...], pauses: list[float], reason: str) -> None:
+def test_recycling(serve: Serve, app: str, options: tuple[str, ...], rounds: list[float], reason: str) -> None:
     server = serve(app, *REASONS[reason], *options)
-    for pause in pauses:
+    for pause in rounds:
         with load((HOST, server.port), pause=pause) as result:
             wait_for(lambda result=result: len(result.workers) >= 5, "answers of five workers")
         result.check()
@@ -31,10 +31,10 @@ def test_recycling(serve: Serve, app: str, options: tuple[str, ...], pauses: lis
         server.says("Autorestarting worker after current request", 3)
 
 
-def test_a_worker_is_killed(serve: Serve, app: str, options: tuple[str, ...], pauses: list[float]) -> None:
+def test_a_worker_is_killed(serve: Serve, app: str, options: tuple[str, ...], rounds: list[float]) -> None:
     """Only what was asked on its own connections is lost, and it is followed at once."""
     server = serve(app, *options)
-    for pause in pauses:
+    for pause in rounds:
         with load((HOST, server.port), pause=pause) as result:
             result.more(50)
             wait_for(lambda: len(server.workers()) == 2, "two workers")

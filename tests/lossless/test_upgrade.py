@@ -54,11 +54,11 @@ def second(pidfile: Path, master: int, result: Result) -> int:
     return new
 
 
-def test_upgrade(serve: Serve, app: str, options: tuple[str, ...], pauses: list[float]) -> None:
+def test_upgrade(serve: Serve, app: str, options: tuple[str, ...], rounds: list[float]) -> None:
     server = serve(app, "--pid", "pid", *options)
     pidfile = server.directory / "pid"
     master = server.pid
-    for pause in pauses:
+    for pause in rounds:
         with clients(server, pause) as result:
             new = second(pidfile, master, result)
             os.kill(master, signal.SIGWINCH)
@@ -75,10 +75,10 @@ def test_upgrade(serve: Serve, app: str, options: tuple[str, ...], pauses: list[
     assert not server.socket.exists()
 
 
-def test_the_way_back(serve: Serve, app: str, options: tuple[str, ...], pauses: list[float]) -> None:
+def test_the_way_back(serve: Serve, app: str, options: tuple[str, ...], rounds: list[float]) -> None:
     server = serve(app, "--pid", "pid", *options)
     pidfile = server.directory / "pid"
-    for pause in pauses:
+    for pause in rounds:
         with clients(server, pause) as result:
             new = second(pidfile, server.pid, result)
             server.send(signal.SIGWINCH)
