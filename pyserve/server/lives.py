@@ -88,13 +88,14 @@ class Lives:
             self._log.error("Reload: can't start anew, the old workers go on: %s", error)
 
     def _heard(self) -> str:
-        """What the trial had to say: the error, without our name before it, and without warnings."""
+        """What the trial had to say: the error in one line, then what else there is. No warnings."""
         try:
             text = os.pread(self._said, _MOST, 0).decode("utf-8", "replace")
         finally:
             os.close(self._said)
-        lines = [line.removeprefix(_ERROR) for line in text.splitlines() if not line.startswith(_WARNING)]
-        return "\n".join(lines).strip()
+        lines = [line for line in text.splitlines() if not line.startswith(_WARNING)]
+        errors = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
+        return "\n".join([*errors, *(line for line in lines if not line.startswith(_ERROR))]).strip()
 
     # USR2
 
