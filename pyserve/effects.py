@@ -28,6 +28,12 @@ def ineffective(settings: Settings, worker_class: WorkerClass, interface: str = 
     ]
     if settings.max_requests_jitter and not settings.max_requests:
         lines.append("--max-requests-jitter has no effect without --max-requests")
+    if not settings.reload:
+        lines += [
+            f"{flag_of(name)} has no effect without --reload"
+            for name in OPTIONS
+            if name.startswith("reload_") and _changed(settings, name)
+        ]
     if settings.initgroups and settings.user is None:
         lines.append("--initgroups has no effect without --user")
     if settings.enable_stdio_inheritance and not settings.daemon:

@@ -153,11 +153,14 @@ class WSGIApplication(BaseApplication):
 
 
 class _Loader:
-    """What is called to get the application; called like the program's class in messages and titles."""
+    """What is called to get the application; called like the program's class in messages and titles.
+
+    program: the object of that class, which hooks know as `server.app`.
+    """
 
     def __init__(self, application: BaseApplication) -> None:
         self.__qualname__ = type(application).__qualname__
-        self._application = application
+        self.program = application
 
     def __call__(self) -> Any:
-        return self._application.wsgi()
+        return self.program.wsgi()

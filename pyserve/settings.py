@@ -595,6 +595,15 @@ class Settings:
         "How long a retiring worker keeps idle connections for one more request; then clients have 2 s to close them. "
         "Unset: as --keep-alive.",
     )
+    stream_grace: float | None = setting(
+        Group.TIMEOUTS,
+        "--stream-grace",
+        None,
+        kinds.seconds(),
+        "How long responses that have begun go on after a stop signal; then the ASGI application is told "
+        "http.disconnect, and may end them. Unset: half of --graceful-timeout.",
+        only="async",
+    )
     disconnect_grace: float | None = setting(
         Group.TIMEOUTS,
         "--disconnect-grace --asgi-disconnect-grace-period",
@@ -755,6 +764,63 @@ class Settings:
     )
     on_exit: Hook = setting(
         Group.HOOKS, "", None, kinds.hook("server"), "Called in the master when all workers have ended."
+    )
+
+    reload: bool = setting(
+        Group.DEVELOPMENT,
+        "--reload",
+        False,
+        kinds.switch(),
+        "Restart the workers at once when a file of the application changes; while it cannot be loaded, wait for the "
+        "next change.",
+        fallbacks=("UVICORN_RELOAD",),
+    )
+    reload_engine: Literal["auto", "poll", "inotify"] = setting(
+        Group.DEVELOPMENT,
+        "--reload-engine",
+        "auto",
+        kinds.choice("auto", "poll", "inotify"),
+        "How changes are noticed: poll looks at all files again and again, inotify needs watchfiles, auto takes it "
+        "where it is installed.",
+    )
+    reload_extra_files: tuple[str, ...] = setting(
+        Group.DEVELOPMENT,
+        "--reload-extra-file",
+        (),
+        kinds.paths(),
+        "A file to watch, too, or a pattern such as a/**/*.html.",
+    )
+    reload_dirs: tuple[str, ...] = setting(
+        Group.DEVELOPMENT,
+        "--reload-dir",
+        (),
+        kinds.paths(),
+        "Watch this directory instead of the one in which the application is looked for; may be repeated.",
+        fallbacks=("UVICORN_RELOAD_DIRS",),
+    )
+    reload_includes: tuple[str, ...] = setting(
+        Group.DEVELOPMENT,
+        "--reload-include",
+        (),
+        kinds.texts("a pattern such as *.html, or a directory", "PATTERN"),
+        "Files to watch in these directories, besides *.py.",
+        fallbacks=("UVICORN_RELOAD_INCLUDES",),
+    )
+    reload_excludes: tuple[str, ...] = setting(
+        Group.DEVELOPMENT,
+        "--reload-exclude",
+        (),
+        kinds.texts("a pattern such as test_*.py, or a directory", "PATTERN"),
+        "Files not to watch.",
+        fallbacks=("UVICORN_RELOAD_EXCLUDES",),
+    )
+    reload_delay: float = setting(
+        Group.DEVELOPMENT,
+        "--reload-delay",
+        0.25,
+        kinds.seconds(),
+        "How often files are looked at.",
+        fallbacks=("UVICORN_RELOAD_DELAY",),
     )
 
     check_config: bool = setting(

@@ -13,6 +13,7 @@ import selectors
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from pyserve.server import signals
@@ -38,6 +39,7 @@ from pyserve.server.events import (
     Recall,
     Reload,
     Reopen,
+    Restart,
     Retiring,
     Say,
     Spawn,
@@ -58,6 +60,7 @@ from pyserve.server.staff import Policy
 from pyserve.server.stopping import Phase
 from pyserve.server.supervisor import Estate, Supervisor
 from pyserve.server.systemd import Health, Notifier
+from pyserve.server.watching import Watch
 from pyserve.server.weighing import Scales
 from pyserve.workers.scoreboard import Slot, State
 
@@ -83,6 +86,8 @@ class Arbiter:
         self._service = Notifier(os.environ, equipment.log, reloading=equipment.past is not None)
         self._spawner = Spawner(equipment, self._children, self._selector)
         self._selector.register(equipment.wakeup, selectors.EVENT_READ, self._hear_signals)
+        if (watch := equipment.watch) is not None and watch.fd is not None:
+            self._selector.register(watch.fd, selectors.EVENT_READ, partial(self._hear_watch, watch, watch.fd))
         pipes = equipment.past.pipes if equipment.past else {}
         for member in self._supervisor.members:
             if member.pid is not None:
@@ -118,12 +123,13 @@ class Arbiter:
             wanted=supervisor.wanted,
             reloading=supervisor.reloading or bool(self._lives.trial),
             stopping=supervisor.phase is not Phase.SERVING,
+            successor=self._lives.successor,
         )
 
     # Events
 
     def _tell(self, event: Event) -> None:
-        if isinstance(event, Ready):
+        if isinstance(event, Ready | Restart):
             self._reports.forget()
         actions = self._supervisor.handle(event, time.monotonic())
         self._is.hooks.count_changed(self._supervisor.wanted)
@@ -183,6 +189,12 @@ class Arbiter:
             self._lives.begin_trial()
         else:
             self._tell(Recall())
+
+    def _hear_watch(self, watch: Watch, fd: int) -> None:
+        if watch.read(self._log):
+            self._tell(Restart())
+        if watch.fd is None:
+            self._selector.unregister(fd)
 
     def _hear_worker(self, child: Child) -> Callable[[], None]:
         def hear() -> None:
@@ -332,6 +344,7 @@ def _supervisor(equipment: Equipment) -> Supervisor:
         lifetime=settings.max_worker_lifetime,
         lifetime_jitter=settings.max_worker_lifetime_jitter,
         own_listeners=equipment.listeners.per_seat,
+        awaits_changes=equipment.watch is not None,
     )
     if past is None:
         return Supervisor(policy)

@@ -20,6 +20,7 @@ from pyserve.server.rebinding import Binding, rebind
 from pyserve.server.sockets import BindError, Listeners
 from pyserve.server.takeover import Handover, Inheritance, Origin
 from pyserve.server.wakeup import Interrupted, Wakeup
+from pyserve.server.watching import Watch, begin
 from pyserve.settings import Settings, SettingsError
 from pyserve.workers.application import Application, ApplicationLoadError, choose_worker_class, load
 from pyserve.workers.hooks import HookError
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 class Equipment:
     """before: what an earlier life of this process, or the master that has started it, has left. alive: both ends of
     the pipe that the workers watch; nobody writes to it, and it ends with the master. application: loaded with
-    `--preload` only. renews: the workers of the life before are to be replaced. certificates: for TLS."""
+    `--preload` only. renews: the workers of the life before are to be replaced. certificates: for TLS.
+    watch: with `--reload` only."""
 
     settings: Settings
     log: ErrorLog
@@ -46,6 +48,7 @@ class Equipment:
     board: Scoreboard
     alive: tuple[int, int]
     application: Application | None
+    watch: Watch | None
     hooks: MasterHooks
     certificates: Certificates | None
     pidfile: Pidfile | None
@@ -79,6 +82,9 @@ def equipped(
         pidfile = _pidfile(settings, log, before)
         if pidfile is not None:
             stack.callback(pidfile.remove)
+        watch = begin(settings, wakeup) if settings.reload else None
+        if watch is not None:
+            stack.callback(watch.close)
         if past is not None:
             hooks.starting(past.wanted)
         else:
@@ -108,6 +114,7 @@ def equipped(
             board=board,
             alive=alive,
             application=application,
+            watch=watch,
             hooks=hooks,
             certificates=certificates,
             pidfile=pidfile,

@@ -99,7 +99,7 @@ class MasterHooks:
     def listening(self, sockets: Sequence[socket.socket], application: Application | None, *, again: bool) -> None:
         """All that workers need is there. application: with `--preload`. again: after a reload."""
         self.server.LISTENERS = sockets
-        self.server.app.application = application
+        self.server.app.loaded = application
         if again:
             self._call("on_reload", self._settings.on_reload)
         else:
@@ -114,7 +114,7 @@ class MasterHooks:
         server.worker_age = context.age
         worker = Worker(context.age, context.listeners, server.app, self._log, context.slot)
         context.hooks = WorkerHooks(self._settings, server, worker)
-        context.application = context.application or server.app.application
+        context.application = context.application or server.app.loaded
         return self._call("pre_fork", self._settings.pre_fork, worker)
 
     def after_fork(self, context: WorkerContext, pid: int) -> None:

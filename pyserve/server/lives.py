@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterable
 
 from pyserve.server import takeover
@@ -82,6 +83,10 @@ class Lives:
             successor=self.successor,
         )
         self._log.info("Reload: the master starts itself anew")
+        if threads := threading.active_count() - 1:  # a scheduler, an endpoint for metrics: under gunicorn they stay
+            self._log.warning(
+                "Reload: %d threads in the master end now; an on_reload hook can start them again", threads
+            )
         try:
             takeover.live_again(self._is.origin, inheritance, fds)
         except OSError as error:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from pyserve import __version__
-from pyserve.server import children, rebinding, signals, starter, systemd, takeover
+from pyserve.server import children, rebinding, signals, starter, systemd, takeover, watching
 from pyserve.server.arbiter import Arbiter
 from pyserve.server.children import Entry
 from pyserve.server.daemon import detach
@@ -53,6 +53,7 @@ def serve(settings: Settings, *, entry: Entry | None = None, remarks: Iterable[s
     log.info("Starting pyserve %s", __version__)
     for remark in (*remarks, *(starter.remarks(settings, titled=titled) if before is None else ())):
         log.warning("%s", remark)
+    settings = watching.adapted(settings, log)
     try:
         wakeup.install()
         with equipped(settings, log, wakeup, origin, entry or run, before) as equipment:

@@ -318,6 +318,8 @@ def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]
         yield ("bind",), "the same address is given twice"
     if settings.loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
         yield ("loop",), "uvloop is not installed; take --loop auto or asyncio"
+    if settings.reload and settings.reload_engine == "inotify" and importlib.util.find_spec("watchfiles") is None:
+        yield ("reload_engine",), "watchfiles is not installed: pip install 'pyserve-http[reload]', or take poll"
 
 
 def _strangers(environ: Mapping[str, str]) -> Iterator[str]:

@@ -47,6 +47,7 @@ class Spawner:
             log=self._is.log,
             multiprocess=workers > 1,
             certificates=self._is.certificates,
+            files_fd=self._is.watch.files_fd if self._is.watch else None,
         )
         if not self._is.hooks.before_fork(context):
             os.close(reader)
@@ -77,6 +78,8 @@ class Spawner:
             self._selector.close()
             os.close(reader)
             os.close(self._is.alive[1])
+            if self._is.watch:
+                self._is.watch.leave_to_child()
             for child in self._family.values():
                 child.close()
             self._is.listeners.keep_only(context.listeners)

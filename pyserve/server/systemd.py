@@ -52,12 +52,14 @@ class Stage(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the master knows at the end of a turn of its loop. ready: how many workers serve."""
+    """What the master knows at the end of a turn of its loop. ready: how many workers serve. successor: the process
+    number of another master that serves in our place when we stop, 0 for none."""
 
     ready: int
     wanted: int
     reloading: bool
     stopping: bool
+    successor: int = 0
 
 
 class Notifier:
@@ -90,7 +92,10 @@ class Notifier:
         if health.stopping:
             if self._stage is not Stage.STOPPING:
                 self._stage = Stage.STOPPING
-                self._send("STOPPING=1", "STATUS=Stopping")
+                if health.successor:  # it is we who stop, not the service
+                    self._send(f"MAINPID={health.successor}")
+                else:
+                    self._send("STOPPING=1", "STATUS=Stopping")
         elif health.ready and not health.reloading and self._stage is not Stage.READY:
             self._stage = Stage.READY
             self._status = _status(health)

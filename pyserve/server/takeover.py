@@ -42,7 +42,10 @@ class Origin:
 
     @classmethod
     def now(cls) -> Origin:
-        environ = {name: value for name, value in os.environ.items() if name != VARIABLE}
+        others = {VARIABLE}
+        if os.environ.get("LISTEN_PID") != str(os.getpid()):
+            others.add("LISTEN_PID")  # sockets that are not for us are not for our next life either
+        environ = {name: value for name, value in os.environ.items() if name not in others}
         return cls(sys.executable, tuple(sys.orig_argv), environ, _directory())
 
     def execute(self, life: str) -> None:

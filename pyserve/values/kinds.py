@@ -257,6 +257,18 @@ def texts(expected: str, metavar: str, *, separator: str = "") -> Kind:
     return Kind(expected, metavar, parse, repeats=True)
 
 
+def paths() -> Kind:
+    """Files, directories or patterns, kept absolute: the application may change the working directory."""
+
+    def parse(given: object) -> tuple[str, ...]:
+        try:
+            return tuple(os.path.abspath(os.path.expanduser(one)) for one in _texts(given))
+        except OSError:  # the working directory is gone
+            raise ValueError from None
+
+    return Kind("the path of a file or directory", "PATH", parse, repeats=True)
+
+
 def application() -> Kind:
     """`module:attribute` as text, or the application itself (only from a keyword)."""
 

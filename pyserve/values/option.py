@@ -25,6 +25,7 @@ class Group(StrEnum):
     TIMEOUTS = "Timeouts"
     LIMITS = "Limits"
     LOGS = "Logs"
+    DEVELOPMENT = "Development"
     HOOKS = "Hooks"
     ACTIONS = "Actions"
 

@@ -95,6 +95,12 @@ class AsgiStream(Stream):
             self._wake()
             self.left(exchange)
 
+    def take_leave(self) -> None:
+        exchange = self.exchange
+        if exchange is not None and exchange.sending is Sending.BODY and not exchange.peer_done:
+            exchange.peer_done = True
+            self._wake()
+
     def _give_up(self, exchange: Exchange) -> None:
         """The grace after a disconnect is over; work after a complete response is not meant by it."""
         task = self.registry.tasks.get(exchange)

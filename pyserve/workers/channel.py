@@ -13,7 +13,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from pyserve.protocol.exchange import Exchange
+from pyserve.protocol.exchange import Exchange, Sending
 from pyserve.protocol.http1 import Http1Wire
 from pyserve.workers.deadlines import LINGER
 from pyserve.workers.outflow import send_some
@@ -230,9 +230,13 @@ class Channel:
         self._drop(owner)
 
     def spoil(self) -> None:
-        """The process is about to end: that must not look like the end of the response. For any thread."""
+        """The process is about to end: that must not look like the end of the response, and an application that is in
+        the middle of one is to close it. For any thread."""
         if self.wire.ends_by_close:
             self._reset_by_close()
+        exchange = self.exchange
+        if exchange is not None and exchange.sending is Sending.BODY:
+            self._lost = True  # so its next block meets the end
 
     def _reset_by_close(self) -> None:
         if self.socket.family != socket.AF_UNIX:

@@ -26,7 +26,6 @@ from contextlib import suppress
 from email.utils import formatdate
 from enum import Enum
 from itertools import count
-from math import inf
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
 _UNLIMITED = sys.maxsize
 _SERVER = b"Server: pyserve\r\n"
 COULD_NOT_BOOT = 3
+_DRAIN_IDLE = 5.0  # seconds, where connections are not kept and one may still be new
 _RESERVE = 48  # descriptors that are left for the application, files and the worker's own, lest accepting starve
 
 
@@ -243,7 +243,13 @@ class Crew:
     def drain_idle(self) -> float:
         """Seconds that an idle connection stays readable while the worker drains."""
         settings = self.settings
-        return settings.keepalive or inf if settings.drain_idle is None else settings.drain_idle
+        return settings.keepalive or _DRAIN_IDLE if settings.drain_idle is None else settings.drain_idle
+
+    @property
+    def stream_grace(self) -> float:
+        """Seconds that streams go on undisturbed while the worker drains."""
+        settings = self.settings
+        return settings.graceful_timeout / 2 if settings.stream_grace is None else settings.stream_grace
 
     def master_died(self) -> None:
         """End of file came from the master."""

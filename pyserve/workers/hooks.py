@@ -47,13 +47,14 @@ class HookError(Exception):
 class App:
     """`server.app` and `worker.app`: gunicorn's application object, as far as hooks use it.
 
-    application: None until it is loaded.
+    loaded: what is served, None until it is loaded. Of a program that is its own server (`pyserve.embedding`) all other
+    attributes are those of its object.
     """
 
     def __init__(self, settings: Settings, cfg: Config) -> None:
         self._settings = settings
         self.cfg = cfg
-        self.application: Application | None = None
+        self.loaded: Application | None = None
 
     @property
     def app_uri(self) -> str | None:
@@ -63,13 +64,19 @@ class App:
     @property
     def callable(self) -> Any:
         """The application; None until it is loaded."""
-        return None if self.application is None else self.application.callable
+        return None if self.loaded is None else self.loaded.callable
 
     def wsgi(self) -> Any:
         """The application, WSGI or ASGI, loaded if it is not yet. `ApplicationLoadError` where that fails."""
-        if self.application is None:
-            self.application = load(self._settings)
-        return self.application.callable
+        if self.loaded is None:
+            self.loaded = load(self._settings)
+        return self.loaded.callable
+
+    def __getattr__(self, name: str) -> Any:
+        program = None if name.startswith("_") else getattr(self._settings.app, "program", None)
+        if program is None:
+            raise AttributeError(f"the application has no attribute {name!r}")
+        return getattr(program, name)
 
 
 class Tmp:
@@ -163,7 +170,7 @@ class WorkerHooks:
 
     def initialised(self, crew: Crew) -> None:
         """The application is loaded and signals are handled, nobody is served yet. Raises `HookError`."""
-        self.worker.app.application = crew.application
+        self.worker.app.loaded = crew.application
         self.worker.crew = crew
         call_or_fail("post_worker_init", self.settings.post_worker_init, self.worker)
 

@@ -200,10 +200,18 @@ class AsyncWorker:
         if crew.is_last:
             acceptor.last_call()
         self._last_accepts(acceptor)
+        self.loop.call_later(crew.stream_grace, self._disconnect_streams)
         while crew.phase is Phase.DRAINING and not (acceptor.closed and await self._drained()):
             if crew.grace_over:
                 return
             await self._change(self._drains_until)
+
+    def _disconnect_streams(self) -> None:
+        """Streams have had their time: the application is to end them, also those that begin later."""
+        if self._crew.phase is Phase.DRAINING:
+            for stream in self._registry.streams:
+                stream.take_leave()
+            self.loop.call_later(self._crew.pulse, self._disconnect_streams)
 
     def _last_accepts(self, acceptor: Acceptor) -> None:
         """Stop accepting once nobody waits: where no other worker has the listener, whoever waits would be reset."""

@@ -88,6 +88,9 @@ class Stream(Writer):
     def left(self, exchange: Exchange) -> None:
         """The peer will send no more, or has gone, before the response to `exchange` was complete."""
 
+    def take_leave(self) -> None:
+        """The worker ends: an application that streams is told that its client has left, and may go on to send."""
+
     def secured(self, tls: TlsChannel) -> None:
         """The TLS handshake is over; before that nothing is received."""
 

@@ -62,6 +62,8 @@ class WorkerContext:
     hooks: WorkerHooks | None = None
     certificates: Certificates | None = None
     """For TLS; None: the listeners speak plain HTTP."""
+    files_fd: int | None = None
+    """With `--reload` the write end of the pipe in which the files of the application are told (`loaded.py`)."""
 
 
 def run(context: WorkerContext) -> int:
@@ -83,7 +85,14 @@ def _muster(context: WorkerContext) -> Crew:
     settings, hooks = context.settings, context.hooks
     set_title(settings, "worker")
     give_up_rights(settings)
-    application = context.application or load(settings)
+    # A hook may have loaded it already.
+    application = context.application or (hooks and hooks.worker.app.loaded)
+    if context.files_fd is not None:
+        from pyserve.workers.loaded import telling
+
+        with telling(context.files_fd, settings):
+            application = application or load(settings)
+    application = application or load(settings)
     # All workers share the file: what is wrong with it is said by one of them.
     log = access.setup(settings, context.log, None if context.index == 0 else context.log.debug)
     if hooks is not None and (settings.pre_request or settings.post_request):

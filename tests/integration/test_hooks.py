@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.server import APPS, Server, wait_for
+from tests.integration.server import APPS, PATIENCE, Server, wait_for
 
 Serve = Callable[..., Server]
 
@@ -73,7 +73,7 @@ def told(server: Server) -> tuple[list[str], list[list[str]]]:
 def test_a_life_calls_what_gunicorn_calls(serve: Serve, app: str, theirs: tuple[str, ...]) -> None:
     options = (*recipe("everything"), "--access-logfile", "access")
     environ = {"PYTHONPATH": python_path(APPS), "PYTHONWARNINGS": "ignore"}
-    ours = serve(app, *options, "--preload", path=None)
+    ours = serve(app, *options, path=None)
     peer = serve(app, *options, *theirs, path=None, peer=GUNICORN, environ=environ)
     for server in (ours, peer):
         live(server)
@@ -187,6 +187,29 @@ def test_a_hook_may_set_the_number_of_workers(serve: Serve, tmp_path: Path) -> N
     wait_for(lambda: len(server.workers()) == 2, "the second worker")
 
 
+def test_a_hook_may_prepare_the_next_master(serve: Serve, tmp_path: Path) -> None:
+    text = "def pre_exec(server):\n    server.log.info('pre_exec: %s', server.pid == __import__('os').getppid())\n"
+    server = serve("plain_wsgi", *conf(tmp_path, text))
+    server.send(signal.SIGUSR2)
+    server.says("pre_exec: True")
+    server.says("Starting pyserve", 2)
+    server.says("Booting worker", 2)
+    server.send(signal.SIGQUIT)
+    second = int(server.says(r"A new master is started \(pid:(\d+)\)")[1])
+    server.process.wait(PATIENCE)
+    os.kill(second, signal.SIGQUIT)
+    server.ends(0)
+
+
+def test_what_hooks_have_started_in_the_master_ends_with_it_not_without_a_word(serve: Serve, tmp_path: Path) -> None:
+    text = "import threading\ndef when_ready(server):\n"
+    text += "    threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    server = serve("plain_wsgi", *conf(tmp_path, text))
+    server.send(signal.SIGHUP)
+    server.says("Reload: 1 threads in the master end now; an on_reload hook can start them again")
+    server.says("Reload: all workers are new")
+
+
 # Hooks that raise, as under gunicorn
 
 FAILS = "def {name}({arguments}):\n    raise ValueError('no licence')\n"
@@ -195,7 +218,7 @@ ERRORS = ("ValueError: no licence",)
 
 def failing(name: str, directory: Path) -> tuple[str, str]:
     arguments = {"nworkers_changed": "server, new, old", "on_starting": "server", "when_ready": "server"}
-    arguments |= {"on_exit": "server", "post_worker_init": "worker", "worker_int": "worker"}
+    arguments |= {"on_exit": "server", "on_reload": "server", "post_worker_init": "worker", "worker_int": "worker"}
     return conf(directory, FAILS.format(name=name, arguments=arguments.get(name, "server, worker")))
 
 
@@ -218,6 +241,13 @@ def test_a_failing_child_exit_stops_the_server(serve: Serve, tmp_path: Path) -> 
     os.kill(server.workers()[0], signal.SIGTERM)
     server.ends(255)
     assert server.logged("Exception in child_exit hook, the server stops")
+
+
+def test_a_failing_on_reload_stops_the_server(serve: Serve, tmp_path: Path) -> None:
+    server = serve("plain_wsgi", *failing("on_reload", tmp_path), errors=ERRORS)
+    server.send(signal.SIGHUP)
+    server.ends(255)
+    assert server.logged("Exception in on_reload hook, the server stops")
 
 
 @pytest.mark.parametrize(("name", "code"), [("worker_exit", 0), ("worker_int", 0), ("on_exit", 1)])

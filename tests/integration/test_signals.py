@@ -5,13 +5,14 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.integration.clients import Hammer, receive_all, receive_until, request_in_progress, send
 from tests.integration.server import Server, is_alive, wait_for
-from tests.integration.ways import BOTH, FEW, WAYS
+from tests.integration.ways import BOTH, FEW, WAYS, WSGI_WAYS
 
 Serve = Callable[..., Server]
 
@@ -91,6 +92,32 @@ def test_the_same_signal_again_changes_nothing(serve: Serve, app: str) -> None:
             server.says("Handling signal: term", number)
         assert b"through" in finish()
     server.ends(0)
+
+
+def test_a_stream_is_told_of_the_stop_and_may_end(serve: Serve) -> None:
+    """Long before it would be cut off: an event stream has no end of its own."""
+    server = serve("plain_asgi:app", "--stream-grace", "0.2")
+    with server.connect() as connection, request_in_progress(server) as finish:
+        send(connection, "GET /stay-on HTTP/1.1\nHost: a\n\n")
+        receive_until(connection, b"first")
+        server.send(signal.SIGTERM)
+        assert receive_all(connection).endswith(b"4\r\nlast\r\n0\r\n\r\n")
+        assert b"through" in finish()  # who has not begun to answer is not disturbed
+    server.ends(0)
+
+
+@WSGI_WAYS
+def test_a_generator_is_closed_when_it_is_cut_off(serve: Serve, app: str, options: tuple[str, ...]) -> None:
+    server = serve(app, "--graceful-timeout", "0.3", *options)
+    with server.connect() as connection:
+        send(connection, "GET /endless HTTP/1.1\nHost: a\n\n")
+        receive_until(connection, b"x")
+        with ThreadPoolExecutor() as pool:  # a client that did not read would make it wait, and that ends anyway
+            received = pool.submit(receive_all, connection)
+            server.stop(1)
+        error = received.exception()
+        assert isinstance(error, ConnectionResetError) or not received.result().endswith(b"0\r\n\r\n")
+    assert (server.directory / "closed").read_text() == "closed\n"
 
 
 @BOTH

@@ -17,4 +17,5 @@ def _ways(*names: str) -> pytest.MarkDecorator:
 
 WAYS = _ways(*_WAYS)
 FEW = _ways("sync", "threads", "async")
+WSGI_WAYS = _ways("sync", "threads", "async-wsgi")
 BOTH = pytest.mark.parametrize("app", ["plain_wsgi", "plain_asgi:app"])

@@ -96,6 +96,7 @@ def test_every_setting_is_an_option(served: list[Settings]) -> None:
         "access_log_format": ["--access-logformat", "%(h)s"],
         "raw_env": ["--env", "A=b"],
         "env_file": ["--env-file", os.devnull],
+        "reload_engine": ["--reload-engine", "poll"],
     }
     given: list[str] = []
     for name, option in OPTIONS.items():

@@ -172,7 +172,7 @@ def test_an_application_that_a_hook_has_loaded_is_not_loaded_again() -> None:
     it.listening([], None, again=False)
     born = context()
     it.before_fork(born)
-    assert born.application is it.server.app.application is not None
+    assert born.application is it.server.app.loaded is not None
 
 
 # Hooks that raise

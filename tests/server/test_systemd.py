@@ -84,6 +84,13 @@ def test_a_life(manager, tmp_path, log):
     assert log.lines == []
 
 
+def test_a_stop_with_another_master_beside(manager, tmp_path, log):
+    """USR2: the service goes on."""
+    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}, log)
+    notifier.look(Health(1, 1, reloading=False, stopping=True, successor=4242), 1.0)
+    assert manager.heard() == [{"MAINPID": "4242"}]
+
+
 def test_a_stop_before_anything_serves(manager, tmp_path, log):
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}, log)
     notifier.reloading()

@@ -147,6 +147,23 @@ def test_the_app_is_loaded_once_and_when_it_is_asked_for() -> None:
     assert App(Settings(app="a:b"), Config(Settings())).app_uri == "a:b"
 
 
+def test_the_app_of_a_program_that_is_its_own_server_is_the_programs() -> None:
+    class Program:
+        options = {"workers": 2}  # noqa: RUF012
+
+        def __call__(self) -> Any:
+            raise AssertionError
+
+    loader: Any = Program()
+    loader.program = loader
+    app = App(Settings(app=loader), Config(Settings()))
+    assert app.options == {"workers": 2}
+    with pytest.raises(AttributeError):
+        _ = app.nothing
+    with pytest.raises(AttributeError, match=r"^the application has no attribute 'options'$"):
+        _ = App(Settings(app="a:b"), Config(Settings())).options
+
+
 # Hooks that must not fail
 
 

@@ -258,6 +258,15 @@ async def watch(scope, receive, send):
         left.write(message["type"])
 
 
+async def stay_on(scope, receive, send):
+    """A stream that goes on until the client is said to have left, and ends then."""
+    await begin(send, 200, TEXT)
+    await body(send, b"first ", True)
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    await body(send, b"last")
+
+
 async def not_found(scope, receive, send):
     await begin(send, 404, TEXT)
     await body(send, b"not found")
@@ -303,6 +312,7 @@ ROUTES = {
     "/cancelled": cancelled,
     "/endless": endless,
     "/watch": watch,
+    "/stay-on": stay_on,
 }
 
 
