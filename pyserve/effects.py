@@ -60,14 +60,16 @@ def _ineffective_tls(settings: Settings) -> list[str]:
 
 
 def _ineffective_proxies(settings: Settings, interface: str) -> list[str]:
+    lines = []
     if settings.proxy_headers is False:
         names = ("forwarded_allow_ips", "trusted_proxy_headers", "secure_scheme_headers", "forwarder_headers")
-        return [f"{flag_of(name)} has no effect with --no-proxy-headers" for name in names if _changed(settings, name)]
-    lines = []
-    if interface == "wsgi" and _changed(settings, "trusted_proxy_headers") and not settings.proxy_headers:
-        lines.append("--trusted-proxy-headers has no effect on a WSGI application without --proxy-headers")
-    if interface == "asgi" and _changed(settings, "forwarder_headers") and settings.header_map != "refuse":
-        lines.append("--forwarder-headers has no effect on an ASGI application without --header-map refuse")
+        lines = [f"{flag_of(name)} has no effect with --no-proxy-headers" for name in names if _changed(settings, name)]
+    elif interface == "wsgi" and _changed(settings, "trusted_proxy_headers") and not settings.proxy_headers:
+        lines = ["--trusted-proxy-headers has no effect on a WSGI application without --proxy-headers"]
+    elif interface == "asgi" and _changed(settings, "forwarder_headers") and settings.header_map != "refuse":
+        lines = ["--forwarder-headers has no effect on an ASGI application without --header-map refuse"]
+    if _changed(settings, "proxy_allow_ips") and settings.proxy_protocol == "off":
+        lines.append("--proxy-allow-from has no effect without --proxy-protocol")
     return lines
 
 

@@ -523,6 +523,22 @@ class Settings:
         "WSGI SCRIPT_NAME is the request's mount point.",
     )
 
+    proxy_protocol: Literal["off", "v1", "v2", "auto"] = setting(
+        Group.PROXIES,
+        "--proxy-protocol",
+        "off",
+        fields.proxy_protocol(),
+        "Read the PROXY protocol's header, of version 1, 2 or either (auto, or the flag alone), which tells the client "
+        "and stands before TLS. A connection without one is served as it is.",
+    )
+    proxy_allow_ips: tuple[str, ...] = setting(
+        Group.PROXIES,
+        "--proxy-allow-from",
+        ("127.0.0.1", "::1"),
+        fields.peers(),
+        "The proxies that may send that header; *: everybody. Peers on a unix socket always may.",
+    )
+
     timeout: float = setting(
         Group.TIMEOUTS,
         "--timeout -t",

@@ -121,6 +121,8 @@ INEFFECTIVE: list[tuple[dict[str, Any], WorkerClass, str, str]] = [
     ({"trusted_proxy_headers": ("forwarded",)}, "async", "asgi", ""),
     ({"forwarder_headers": ("*",)}, "async", "asgi", "--forwarder-headers"),
     ({"forwarder_headers": ("*",), "header_map": "refuse"}, "async", "asgi", ""),
+    ({"proxy_allow_ips": ("*",)}, "sync", "wsgi", "--proxy-allow-from"),
+    ({"proxy_allow_ips": ("*",), "proxy_protocol": "v2"}, "sync", "wsgi", ""),
     ({"reuse_port": True}, "sync", "wsgi", ""),
     ({"reuse_port": True, "bind": ("unix:/a", "fd://3")}, "sync", "wsgi", "--reuse-port"),
     ({"reuse_port": True, "bind": ("unix:/a", "a:1")}, "sync", "wsgi", ""),

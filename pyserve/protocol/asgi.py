@@ -77,6 +77,12 @@ class ScopeTemplate:
             "root_path": root_path,
         }
 
+    @property
+    def client(self) -> tuple[str, int] | None:
+        """As `__init__` has it."""
+        client: tuple[str, int] | None = self._shared["client"]
+        return client
+
     def secure(self, tls: dict[str, Any]) -> None:
         """The connection is encrypted; tls: what the extension of that name says (ASGI TLS extension 0.2)."""
         self._shared["scheme"] = "https"

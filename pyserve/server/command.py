@@ -67,7 +67,10 @@ def _parameter(name: str, option: Option) -> click.Parameter:
     shown = option.help + (f" [{shown_value(default)}]" if kind.metavar and default not in (None, "") else "")
     if kind.metavar:
         flags = [name, *option.flags.split()]
-        return click.Option(flags, metavar=kind.metavar, multiple=kind.repeats, type=click.UNPROCESSED, help=shown)
+        bare: dict[str, Any] = {"is_flag": False, "flag_value": kind.bare} if kind.bare else {}
+        return click.Option(
+            flags, metavar=kind.metavar, multiple=kind.repeats, type=click.UNPROCESSED, help=shown, **bare
+        )
     flag, *others = option.flags.split()
     switch = f"{flag}/{_off(flag)}" if kind.negates else flag
     return click.Option([name, switch, *others], is_flag=True, default=None, help=shown)
@@ -91,7 +94,7 @@ def _takes_value() -> dict[str, bool]:
     found = {"--help": False, "--version": False, "-v": False}
     for option in OPTIONS.values():
         if option.flag.startswith("-"):
-            found |= dict.fromkeys(option.flags.split(), bool(option.kind.metavar))
+            found |= dict.fromkeys(option.flags.split(), bool(option.kind.metavar and not option.kind.bare))
             if not option.kind.metavar and option.kind.negates:
                 found[_off(option.flag)] = False
     for row in FOREIGN.values():

@@ -49,6 +49,20 @@ def field_names() -> Kind:
     return Kind("names of header fields, separated by commas", "NAMES", parse)
 
 
+def proxy_protocol() -> Kind:
+    """Which versions of the PROXY protocol are read. The flag alone, and True, is auto (gunicorn's forms)."""
+    words = {"off": "off", "v1": "v1", "v2": "v2", "auto": "auto"}
+    switches = {"false": "off", "0": "off", "none": "off", "true": "auto", "1": "auto"}
+
+    def parse(given: object) -> str:
+        found = {**words, **switches}.get(str(given).strip().lower())
+        if found is None:
+            raise ValueError(near(str(given), words))
+        return found
+
+    return Kind("one of off, v1, v2, auto", "off|v1|v2|auto", parse, bare="auto")
+
+
 def some_of(*names: str, alone: str) -> Kind:
     """Some of a few words, separated by commas. alone: one that goes without the others."""
 

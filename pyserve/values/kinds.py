@@ -31,13 +31,15 @@ _FALSE = {"0", "false", "no", "off", "n"}
 @dataclass(frozen=True, slots=True)
 class Kind:
     """expected: completes "expected …", and names the unit that a bare number counts. metavar: the value's place in
-    the help; empty for a switch. repeats: may be given several times. negates: a switch that has a `--no-` form."""
+    the help; empty for a switch. repeats: may be given several times. negates: a switch that has a `--no-` form.
+    bare: the value that the flag without one stands for; empty where it must have one."""
 
     expected: str
     metavar: str
     parse: Callable[[object], object]
     repeats: bool = False
     negates: bool = False
+    bare: str = ""
 
 
 def near(name: str, names: Iterable[str], prefix: str = "") -> str:

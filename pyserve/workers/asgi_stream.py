@@ -5,6 +5,8 @@ Where Python can (3.12 and later) the task starts at once: an application that w
 context variables that a request sets are gone with it.
 """
 
+from __future__ import annotations
+
 import asyncio
 import sys
 from collections.abc import Coroutine
@@ -18,6 +20,7 @@ from pyserve.workers.spans import open_span
 from pyserve.workers.stream import Stream
 
 if TYPE_CHECKING:
+    from pyserve.protocol.proxy import ProxyHeader
     from pyserve.workers.tls import TlsChannel
 
 _DONE = Sending.DONE
@@ -32,16 +35,24 @@ class AsgiStream(Stream):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._meet(self.transport.get_extra_info("peername"), self.door.reached(self.transport))
+
+    def introduced(self, header: ProxyHeader) -> None:
+        super().introduced(header)
+        if header.client is not None:
+            server = (header.server, None) if isinstance(header.server, str) else header.server
+            self._meet(header.client, server)
+
+    def _meet(self, peer: Any, server: tuple[str, int | None] | None) -> None:
+        """Note who is at the two ends."""
         registry = self.registry
-        peer = self.transport.get_extra_info("peername")
         client = peer[:2] if isinstance(peer, tuple) else None
-        server = self.door.reached(self.transport)
         self._template = ScopeTemplate(client, server, "http", registry.root_path, registry.state)
         forwarding = registry.forwarding
         if forwarding is not None and self.remote in forwarding.trusted:
             self._template.forwarding = forwarding
 
-    def secured(self, tls: "TlsChannel") -> None:
+    def secured(self, tls: TlsChannel) -> None:
         from pyserve.workers.tls_facts import extension_of
 
         self._template.secure(extension_of(tls))

@@ -58,6 +58,10 @@ class Connection(Channel):
         self._hand: Hand | None = None  # the thread that runs the application
         self.environ: Environ | None = None
 
+    def resume(self, octets: bytes) -> None:
+        """Take octets that were received before this object was made; more are at hand."""
+        self.wire.receive(octets)
+
     # Events
 
     def ready(self, hand: Hand) -> None:

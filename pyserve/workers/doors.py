@@ -21,8 +21,11 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from pyserve.workers.accepting import LAST_CALL, LAST_CALL_OF_ALL, SETTLE, Accepting
+from pyserve.workers.channel import Channel
 from pyserve.workers.connection import Connection
 from pyserve.workers.environ import Surroundings, Templates, error_stream
+from pyserve.workers.greeting import Arrival, Greeting
+from pyserve.workers.proxies import greetings_of, remote_of
 from pyserve.workers.scoreboard import CONNECTIONS
 from pyserve.workers.table import READ, Owner
 
@@ -61,6 +64,7 @@ class Doors:
             settings.root_path, error_stream(context.log), settings.threads > 1, context.multiprocess
         )
         self._deck = deck
+        self._greetings = greetings_of(settings)
         self._make = _maker(deck)
         self._limit = deck.crew.connections
         self._last_fd = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE
@@ -97,7 +101,7 @@ class Doors:
             return _STEP_BACK
         return None
 
-    def _accept(self, door: Door) -> Connection | None:
+    def _accept(self, door: Door) -> Channel | None:
         """Take one connection; it belongs to the caller. None when nobody waits any more, or may not come in."""
         deck = self._deck
         with self._lock:
@@ -115,7 +119,7 @@ class Doors:
                 self._starve(f"few file descriptors are left, a connection has number {peer.fileno()}")
             return self._add(door, peer, address)
 
-    def _accept_for_idle(self, door: Door, hand: Hand) -> Connection | None:
+    def _accept_for_idle(self, door: Door, hand: Hand) -> Channel | None:
         """Take a connection in the place of one that is idle."""
         # One thread at a time: all of them may see the one who waits, and close a connection each.
         if not self._admission.acquire(blocking=False):
@@ -125,9 +129,15 @@ class Doors:
         finally:
             self._admission.release()
 
-    def _add(self, door: Door, peer: socket.socket, address: object) -> Connection:
+    def _add(self, door: Door, peer: socket.socket, address: object) -> Channel:
         deck = self._deck
-        connection = self._make(deck, peer, door.templates.make(peer, address), monotonic())
+        greetings = self._greetings
+        reader = greetings.reader(remote_of(address)) if greetings is not None else None
+        connection: Channel
+        if reader is None:
+            connection = self._make(deck, peer, door.templates.make(peer, address), monotonic())
+        else:
+            connection = Greeting(deck, Arrival(peer, address, door.templates, self._make), reader, monotonic())
         deck.table.open.add(connection)
         self._words[CONNECTIONS] = len(deck.table.open)
         return connection

@@ -29,9 +29,8 @@ class HookedAsgiStream(AsgiStream):
     def begin(self, exchange: Exchange) -> None:
         requests = self.registry.crew.request_hooks
         assert requests is not None
-        peer = self.transport.get_extra_info("peername")
         try:
-            requests.begin(exchange, peer[:2] if isinstance(peer, tuple) else None, self._scheme)
+            requests.begin(exchange, self._template.client, self._scheme)
         except ProtocolError as error:
             exchange.fail(error.status, error.text)
             self.flush()

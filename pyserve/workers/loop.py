@@ -22,6 +22,7 @@ from pyserve.workers.accepting import LAST_CALL, LAST_CALL_OF_ALL, SETTLE
 from pyserve.workers.acceptor import Acceptor, Factory
 from pyserve.workers.crew import BootError, Crew, Phase
 from pyserve.workers.lifespan import LifespanFailure, LifespanRunner
+from pyserve.workers.proxies import greetings_of
 from pyserve.workers.registry import Door, Registry
 from pyserve.workers.stream import Stream
 from pyserve.workers.watcher import Watcher
@@ -151,7 +152,7 @@ class AsyncWorker:
     def _acceptor(self) -> Acceptor:
         settings = self._settings
         make = self._wsgi_doors if self._crew.application.interface == "wsgi" else self._asgi_doors
-        doors = [(listener, self._encrypted(factory)) for listener, factory in make()]
+        doors = [(listener, self._greeted(self._encrypted(factory))) for listener, factory in make()]
         return Acceptor(doors, settings.backlog, self._crew.connections, self._registry, self._log.warning)
 
     def _encrypted(self, factory: Factory) -> Factory:
@@ -163,6 +164,15 @@ class AsyncWorker:
 
         make = cast(Callable[[], Stream], factory)
         return partial(TlsLink, certificates, make, strict=not self._settings.suppress_ragged_eofs)
+
+    def _greeted(self, factory: Factory) -> Factory:
+        """The factory, or one that reads a PROXY header first."""
+        greetings = greetings_of(self._settings)
+        if greetings is None:
+            return factory
+        from pyserve.workers.proxy_link import ProxyLink
+
+        return partial(ProxyLink, greetings, cast(Callable[[], Stream], factory))
 
     # Only what the application needs is loaded.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pyserve.protocol.forwarded import FOR, FORWARDED, HOST, PORT, PROTO, Forwarding, Trusted
+from pyserve.protocol.proxy import Place, ProxyHeader, ProxyReader
 from pyserve.protocol.wsgi import EnvironKeys
 from pyserve.settings import DEFAULTS
 
@@ -52,3 +53,38 @@ class Keys:
         """Those for the connection of a peer. remote: its address, "" on a unix socket."""
         trusts = self._forwarding is not None and remote in self._forwarding.trusted
         return self._proxies if trusts else self._anybody
+
+
+class Greetings:
+    """Who may begin a connection with a PROXY header, and of which version."""
+
+    __slots__ = ("_trusted", "_versions")
+
+    def __init__(self, settings: Settings) -> None:
+        self._trusted = Trusted(settings.proxy_allow_ips)
+        self._versions = {"v1": (1,), "v2": (2,), "auto": (1, 2)}[settings.proxy_protocol]
+
+    def reader(self, remote: str) -> ProxyReader | None:
+        """What reads the header of a peer's connection, None where he may not send one."""
+        return ProxyReader(self._versions) if remote in self._trusted else None
+
+
+def greetings_of(settings: Settings) -> Greetings | None:
+    """None where no PROXY header is read."""
+    return None if settings.proxy_protocol == "off" else Greetings(settings)
+
+
+def remote_of(place: Any) -> str:
+    """An address as text, "" for that of a unix socket."""
+    return str(place[0]) if isinstance(place, tuple) else ""
+
+
+def variables_of(header: ProxyHeader) -> dict[str, str]:
+    """What a PROXY header adds to an environ, by gunicorn's names: the protocol, and the proxy's end."""
+    variables = {"PROXY_PROTOCOL": header.protocol}
+    server: Place | None = header.server
+    if isinstance(server, tuple):
+        variables |= {"PROXY_ADDR": server[0], "PROXY_PORT": str(server[1])}
+    elif server is not None:
+        variables |= {"PROXY_ADDR": server, "PROXY_PORT": ""}
+    return variables

@@ -121,6 +121,8 @@ class RequestHooks:
         """
         host, port = template["REMOTE_ADDR"], template["REMOTE_PORT"]
         request = Request(exchange, (host, int(port)) if port else host, template["wsgi.url_scheme"])
+        if "PROXY_PROTOCOL" in template:
+            request.proxy_protocol_info = _of_proxy(template)
         self._begin(exchange, request)
         environ = make_environ(exchange, template, keys)
         request.scheme = environ["wsgi.url_scheme"]  # a trusted proxy may have said it
@@ -176,6 +178,17 @@ class RequestHooks:
             return make_environ(exchange, template, self._keys)
         except ProtocolError:
             return template
+
+
+def _of_proxy(template: Environ) -> dict[str, Any]:
+    """What a PROXY header has told, by gunicorn's names."""
+    return {
+        "proxy_protocol": template["PROXY_PROTOCOL"],
+        "client_addr": template["REMOTE_ADDR"],
+        "client_port": int(template["REMOTE_PORT"] or 0),
+        "proxy_addr": template.get("PROXY_ADDR"),
+        "proxy_port": int(template.get("PROXY_PORT") or 0),
+    }
 
 
 class HookedCrew(Crew):

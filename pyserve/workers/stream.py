@@ -26,11 +26,13 @@ from pyserve.protocol.http1 import Awaiting, Http1Wire, Persistence
 from pyserve.workers.deadlines import Phase
 from pyserve.workers.pace import Pace
 from pyserve.workers.parting import forget, half_close, shut_down
+from pyserve.workers.proxies import remote_of
 from pyserve.workers.registry import Door, Registry
 from pyserve.workers.waiters import Waiters
 from pyserve.workers.writer import HIGH_WATER, Writer
 
 if TYPE_CHECKING:
+    from pyserve.protocol.proxy import ProxyHeader
     from pyserve.workers.tls import TlsChannel
 
 LINGER_OCTETS = 1024 * 1024  # thrown away after the half-close
@@ -91,6 +93,11 @@ class Stream(Writer):
     def take_leave(self) -> None:
         """The worker ends: an application that streams is told that its client has left, and may go on to send."""
 
+    def introduced(self, header: ProxyHeader) -> None:
+        """A PROXY header has told who the client is; nothing else has come yet."""
+        if header.client is not None:
+            self.remote = remote_of(header.client)
+
     def secured(self, tls: TlsChannel) -> None:
         """The TLS handshake is over; before that nothing is received."""
 
@@ -102,9 +109,7 @@ class Stream(Writer):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.touched = self.began = monotonic()
-        peer = self.transport.get_extra_info("peername")
-        if isinstance(peer, tuple):
-            self.remote = peer[0]
+        self.remote = remote_of(self.transport.get_extra_info("peername"))
         self.registry.made(self)
 
     def data_received(self, data: bytes) -> None:
@@ -200,6 +205,11 @@ class Stream(Writer):
     def _flush_gathered(self) -> None:
         self._due = False
         self._write_out(self.wire.out)
+
+    def refuse_greeting(self, error: ProtocolError) -> None:
+        """What came first is no PROXY header, and nothing else either: close without an answer."""
+        self.registry.refused(self, error)
+        self.transport.abort()
 
     def refuse(self, error: ProtocolError, received: bytes) -> None:
         """What has come, in part `received`, is nothing for this port: answer, and close."""

@@ -169,6 +169,10 @@ class TlsConnection(Connection):
         super().__init__(deck, self._peer, template, now)
         self._is_open = False
 
+    def resume(self, octets: bytes) -> None:
+        """Take octets that were received before this object was made; more are at hand."""
+        self._peer.tls.receive(octets)
+
     # Events
 
     def ready(self, hand: Hand) -> None:

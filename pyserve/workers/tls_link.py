@@ -17,6 +17,8 @@ from pyserve.workers.parting import half_close
 from pyserve.workers.tls import State, TlsChannel, wrong_port
 
 if TYPE_CHECKING:
+    from pyserve.protocol.errors import ProtocolError
+    from pyserve.protocol.proxy import ProxyHeader
     from pyserve.workers.stream import Stream
 
 _OPEN = State.OPEN
@@ -89,6 +91,14 @@ class TlsLink(asyncio.Transport, asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._stream.resume_writing()
+
+    def introduced(self, header: ProxyHeader) -> None:
+        """A PROXY header has come before all else."""
+        self._stream.introduced(header)
+
+    def refuse_greeting(self, error: ProtocolError) -> None:
+        """What came first is no PROXY header, and nothing else either."""
+        self._stream.refuse_greeting(error)
 
     def _advance(self, plain: bytes) -> None:
         """The state has changed."""

@@ -25,13 +25,14 @@ from pyserve.workers.bodies import Bodies
 from pyserve.workers.deadlines import Phase
 from pyserve.workers.environ import Templates
 from pyserve.workers.pool import Pool, default_size
-from pyserve.workers.proxies import Keys
+from pyserve.workers.proxies import Keys, variables_of
 from pyserve.workers.registry import Door, Registry
 from pyserve.workers.sendfile import open_rest
 from pyserve.workers.stream import Stream
 from pyserve.workers.writer import HIGH_WATER
 
 if TYPE_CHECKING:
+    from pyserve.protocol.proxy import ProxyHeader
     from pyserve.workers.request_hooks import RequestHooks
     from pyserve.workers.tls import TlsChannel
 
@@ -186,6 +187,13 @@ class WsgiStream(Stream):
         extra = self.transport.get_extra_info
         self._template = self._templates.make(extra("socket"), extra("peername"))
         self._keys = self._hall.keys.of(self.remote)
+
+    def introduced(self, header: "ProxyHeader") -> None:
+        super().introduced(header)
+        if header.client is not None:
+            self._template = self._templates.make(self.transport.get_extra_info("socket"), header.client)
+            self._keys = self._hall.keys.of(self.remote)
+        self._template.update(variables_of(header))
 
     def secured(self, tls: "TlsChannel") -> None:
         from pyserve.workers.tls_facts import environ_of

@@ -92,6 +92,8 @@ def test_every_setting_is_an_option(served: list[Settings]) -> None:
         "forwarded_allow_ips": ["--forwarded-allow-ips", "10.0.0.0/8"],
         "trusted_proxy_headers": ["--trusted-proxy-headers", "forwarded"],
         "secure_scheme_headers": ["--secure-scheme-headers", "X-SSL=on"],
+        "proxy_protocol": ["--proxy-protocol"],
+        "proxy_allow_ips": ["--proxy-allow-from", "*"],
         "forwarder_headers": ["--forwarder-headers", "REMOTE_USER"],
         "access_log_format": ["--access-logformat", "%(h)s"],
         "raw_env": ["--env", "A=b"],

@@ -50,3 +50,19 @@ def test_what_is_refused(line: str, piece: str) -> None:
     with pytest.raises(click.UsageError) as caught:
         parse(line.split())
     assert piece in caught.value.format_message()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        (["--proxy-protocol"], "auto"),
+        (["--proxy-protocol", "-w", "2"], "auto"),
+        (["--proxy-protocol", "--thread", "2"], "auto"),
+        (["--proxy-protocol", "v1"], "v1"),
+        (["--proxy-protocol=v2"], "v2"),
+        (["--proxy-prot", "off"], "off"),
+        ([], None),
+    ],
+)
+def test_an_option_that_may_go_without_its_value(arguments: list[str], given: str | None) -> None:
+    assert parse(arguments).get("proxy_protocol") == given

@@ -30,8 +30,16 @@ GOOD: list[tuple[Kind, object, tuple[str, ...]]] = [
     (fields.header(), [], ()),
 ]
 
+PROXY: list[tuple[object, str]] = [
+    *((given, "off") for given in ("off", "OFF", False, "false", 0, None, "none")),
+    *((given, "auto") for given in ("auto", True, "true", "1")),
+    ("v1", "v1"),
+    (" V2 ", "v2"),
+]
+
 BAD: list[tuple[Kind, object]] = [
     *((fields.peers(), given) for given in ("localhost", "10.0.0.1/8", "10.0.0.0/33", "1.2.3", "**", 1, [1], None)),
+    *((fields.proxy_protocol(), given) for given in ("", "v3", "on", 2)),
     *((fields.field_names(), given) for given in ("a b", "a:", 1, None)),
     *((SOME, given) for given in ("x-real-ip", "forwarded,x-forwarded-for", 1)),
     *((fields.field_values(), given) for given in ("X-A", "=b", "a b=c", {"a": "b,c"}, {"a\n": "b"}, 1)),
@@ -47,6 +55,11 @@ BAD: list[tuple[Kind, object]] = [
 def test_good(kind: Kind, given: object, expected: tuple[str, ...]) -> None:
     assert kind.parse(given) == expected
     assert kind.parse(list(expected)) == expected
+
+
+@pytest.mark.parametrize(("given", "expected"), PROXY)
+def test_proxy_protocol(given: object, expected: str) -> None:
+    assert fields.proxy_protocol().parse(given) == expected
 
 
 @pytest.mark.parametrize(("kind", "given"), BAD)
