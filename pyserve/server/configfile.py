@@ -76,7 +76,8 @@ def find() -> ConfigFile | None:
     first, *others = found
     file = read(first)
     warnings = (f"{first} is read, {' and '.join(others)} not",) if others else ()
-    return ConfigFile(file.layer, (*warnings, *file.warnings))
+    layer = Layer(Source.FILE, {**file.layer.values, "config": first}, first)
+    return ConfigFile(layer, (*warnings, *file.warnings))
 
 
 # Python

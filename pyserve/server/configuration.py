@@ -45,7 +45,8 @@ def settle(layers: Sequence[Layer], environ: Mapping[str, str]) -> Resolved:
     if not with_one:
         environ = {**environ, variable: found.worker_class}
     elif not _is_word_of_ours(given):
-        layers[with_one[-1]] = dataclasses.replace(layer, values={**layer.values, "worker_class": found.worker_class})
+        meant = workerclass.Meant(found.worker_class, given)
+        layers[with_one[-1]] = dataclasses.replace(layer, values={**layer.values, "worker_class": meant})
     above = sum(layer.source <= Source.FILE for layer in layers)
     layers.insert(above, Layer(Source.FILE, found.settings, "CONFIG_KWARGS"))
     resolved = merge(layers, environ)

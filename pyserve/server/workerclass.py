@@ -20,6 +20,7 @@ from typing import Any, Final
 from pyserve.server.configfile import executed, lead_import_path
 from pyserve.server.sources import FIELDS
 from pyserve.settings import OPTIONS, SettingsError, WorkerClass
+from pyserve.values.option import shown_value
 
 _UVICORN: Final[Mapping[str, Mapping[str, object]]] = {
     "UvicornWorker": {},
@@ -40,6 +41,21 @@ class Found:
     settings: Mapping[str, object] = field(default_factory=dict)
     green: bool = False
     warnings: tuple[str, ...] = ()
+
+
+class Meant(str):
+    """A worker class of ours that was asked for by another name; messages show that one."""
+
+    __slots__ = ("given",)
+    given: object
+
+    def __new__(cls, worker_class: WorkerClass, given: object) -> Meant:
+        self = super().__new__(cls, worker_class)
+        self.given = given
+        return self
+
+    def __str__(self) -> str:
+        return shown_value(self.given)
 
 
 _KNOWN: Final[dict[str, Found]] = {

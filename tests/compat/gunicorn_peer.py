@@ -131,6 +131,7 @@ def _text(theirs: object, ours: object) -> bool:
 _SPECIAL: dict[str, Callable[[Any, Any], bool]] = {
     "bind": _addresses,
     "worker_class": _worker_class,
+    "config": lambda theirs, ours: os.path.realpath(theirs) == os.path.realpath(ours) or bool(theirs == ours),
     "loglevel": _text,
     "secure_scheme_headers": _headers,
     "forwarded_allow_ips": _networks,

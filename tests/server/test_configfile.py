@@ -40,7 +40,7 @@ def test_the_first_one_is_read(directory: Path, present: list[str], expected: st
         (directory / name).write_text("[tool.pyserve]\nworkers = 3" if name == "pyproject.toml" else "workers = 3")
     file = find()
     assert file is not None
-    assert (file.layer.place, dict(file.layer.values)) == (expected, {"workers": 3})
+    assert (file.layer.place, dict(file.layer.values)) == (expected, {"workers": 3, "config": expected})
     assert len(file.warnings) == bool(pieces)
     assert all(piece in file.warnings[0] for piece in pieces)
 
@@ -88,38 +88,6 @@ def test_common_words_are_settings_only_in_our_own_files(directory: Path) -> Non
     assert set(written(directory, text).layer.values) == {"bind"}
     assert set(written(directory, "host = 'a'\nhttp = 'h11'\n", "pyserve.conf.py").layer.values) == {"host", "http"}
     assert dict(written(directory, "wsgi_app = 'a:b'\n").layer.values) == {"app": "a:b"}
-
-
-# (the file, the warning without the file's name; empty: none)
-STRAYS = [
-    ("keepallive = 2", "keepallive (did you mean 'keepalive'?) is not a setting"),
-    ("work_class = 'gthread'", "work_class (did you mean 'worker_class'?) is not a setting"),
-    ("log_level = 'debug'", "log_level (did you mean 'loglevel'?) is not a setting"),
-    ("worker_memory_limit = 5", "worker_memory_limit (did you mean 'max_worker_memory'?) is not a setting"),
-    ("module = 'a'\ndebug = True", "module, debug are not settings"),
-    ("if 1:\n    keepallive = 2", "keepallive (did you mean 'keepalive'?) is not a setting"),
-    (
-        "try:\n    keepallive: int = 2\nexcept OSError:\n    keepallive = 3",
-        "keepallive (did you mean 'keepalive'?) is not",
-    ),
-    ("interface = 'asgi'", "interface (it is in pyserve.conf.py) is not a setting"),
-    ("cores = 4\nworkers_per_core = 2\nworkers = cores * workers_per_core", ""),
-    ("host = '::1'\nport = 80\nbind = f'[{host}]:{port}'", ""),
-    ("log_data = {}\nimport json\nprint(json.dumps(log_data))", ""),
-    ("import http, os\nfrom pathlib import Path as work_class", ""),
-    ("def helper(server): pass\nclass Work_class: pass", ""),
-    ("_keepallive = 2\nKEEPALLIVE = 3\n__all__ = []", ""),
-    ("for i in range(3): pass\nwith open('/dev/null') as file: pass", ""),
-    ("connection = object()", ""),
-    ("def f():\n    keepallive = 2", ""),
-]
-
-
-@pytest.mark.parametrize(("text", "warning"), STRAYS)
-def test_strays(directory: Path, text: str, warning: str) -> None:
-    warnings = written(directory, text).warnings
-    assert len(warnings) == bool(warning)
-    assert all(line.startswith(f"gunicorn.conf.py: {warning}") for line in warnings)
 
 
 # (name, the file, piece of the message, piece of the traceback or None for no traceback)

@@ -55,6 +55,15 @@ def test_names(name: str, worker_class: str, changed: dict[str, object]) -> None
     assert len(resolved.warnings) == ("threads" in changed)
 
 
+def test_the_name_is_quoted_as_it_was_given() -> None:
+    with pytest.raises(
+        SettingsError, match=r"^--worker-class gunicorn.*ThreadWorker and --interface asgi"
+    ):
+        settled("gunicorn.workers.gthread.ThreadWorker", interface="asgi")
+    resolved = settle([Layer(Source.COMMAND_LINE, {"worker_class": "uvicorn.workers.UvicornWorker"})], {})
+    assert str(resolved.origins["worker_class"]) == "--worker-class uvicorn.workers.UvicornWorker"
+
+
 def test_a_name_from_the_environment() -> None:
     resolved = settle([], {"PYSERVE_WORKER_CLASS": "uvicorn.workers.UvicornH11Worker"})
     assert (resolved.settings.worker_class, resolved.settings.http) == ("async", "h11")
