@@ -124,6 +124,10 @@ def _networks(theirs: Sequence[str], ours: Sequence[str]) -> bool:
     return plain(theirs) == plain(ours)
 
 
+def _paths(theirs: Sequence[str], ours: Sequence[str]) -> bool:
+    return [os.path.realpath(path) for path in theirs] == [os.path.realpath(path) for path in ours]
+
+
 def _text(theirs: object, ours: object) -> bool:
     return str(theirs).lower() == str(ours).lower()
 
@@ -136,6 +140,7 @@ _SPECIAL: dict[str, Callable[[Any, Any], bool]] = {
     "secure_scheme_headers": _headers,
     "forwarded_allow_ips": _networks,
     "proxy_allow_ips": _networks,
+    "reload_extra_files": _paths,
     "http_parser": lambda theirs, ours: bool(PARSERS[theirs] == ours),
     "chdir": lambda theirs, ours: os.path.realpath(theirs) == os.path.realpath(ours or "."),
 }

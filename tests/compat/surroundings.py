@@ -20,11 +20,10 @@ FILES = {
 }
 FOLDERS = ("src", "lib")
 PENDING = (
-    *("reload", "reload_engine", "reload_extra_files", "disable_redirect_access_to_syslog", "capture_output"),
+    *("disable_redirect_access_to_syslog", "capture_output", "log_config", "limit_concurrency"),
     *("logger_class", "logconfig", "logconfig_dict", "logconfig_json", "syslog_addr", "syslog", "syslog_prefix"),
     *("syslog_facility", "statsd_host", "dogstatsd_tags", "statsd_prefix", "enable_backlog_metric", "proxy_protocol"),
-    *("proxy_allow_ips", "reload_dirs", "reload_includes", "reload_excludes", "reload_delay", "log_config"),
-    "limit_concurrency",
+    "proxy_allow_ips",
 )
 """Settings that are being written: removed from here as they come."""
 PREFIXES = ("PYSERVE_", "UVICORN_", "GUNICORN_")
@@ -52,7 +51,7 @@ def waits(text: str) -> bool:
     names = {name for pending in PENDING for name in (pending, pending.replace("_", "-"), pending.rstrip("s"))}
     words = {word.partition("=")[0].removeprefix("--").lower() for word in text.replace(" = ", "= ").split()}
     words = {word.removeprefix("uvicorn_") for word in words}
-    flags = {"log-syslog", "log-syslog-to", "log-config-json", "reload-extra-file", "reload-dir", "reload-include"}
+    flags = {"log-syslog", "log-syslog-to", "log-config-json"}
     return bool(words & (names | flags | {"proxy-allow-from"}))
 
 

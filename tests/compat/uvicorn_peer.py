@@ -1,6 +1,7 @@
 """What uvicorn computes from a command line, and whether pyserve's settings say the same."""
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -69,6 +70,9 @@ _SPECIAL: dict[str, Callable[[Any, Settings], bool]] = {
     "headers": lambda theirs, settings: (
         [text.partition(":")[0].lower() for text in theirs]
         == [text.partition(":")[0].lower() for text in settings.headers]
+    ),
+    "reload_dirs": lambda theirs, settings: bool(
+        [os.path.realpath(path) for path in theirs] == list(settings.reload_dirs)
     ),
     "app_dir": lambda theirs, settings: str(settings.app_dir).endswith(theirs),
 }
