@@ -7,6 +7,7 @@ a transport's buffer is answered by the real one, so that back-pressure and dead
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -23,13 +24,21 @@ if TYPE_CHECKING:
 
 _OPEN = State.OPEN
 _SERVING = Phase.SERVING
-_JOINED = 65536  # octets of records that are worth joining
+_AT_ONCE = 65536  # octets that are encrypted in one go
+_TURN = 16  # ... so often, before other connections have theirs
 
 
 class TlsLink(asyncio.Transport, asyncio.Protocol):
-    """One connection."""
+    """One connection.
 
-    __slots__ = ("_state", "_stream", "_strict", "_tls", "_told", "_transport")
+    What is large waits in plain text until the peer takes what was encrypted before: a response that an application
+    holds whole is not held twice, and no other connection waits for all of it to be encrypted.
+    """
+
+    __slots__ = (
+        "_backlog", "_blocked", "_ending", "_full", "_state", "_stream", "_strict", "_tls", "_told", "_transport",
+        "_waiting",
+    )  # fmt: skip
 
     _transport: asyncio.Transport
 
@@ -40,6 +49,11 @@ class TlsLink(asyncio.Transport, asyncio.Protocol):
         self._state = State.HELLO
         self._strict = strict
         self._told = False  # the stream knows that the peer sends no more
+        self._backlog: deque[memoryview] = deque()
+        self._waiting = 0  # octets in it
+        self._blocked = False  # the real transport holds more than its high-water mark
+        self._full = False  # the stream was told to wait
+        self._ending: Callable[[], None] | None = None  # what was asked for, to be done behind the backlog
         self._stream = make()
 
     # What the real transport calls
@@ -84,13 +98,27 @@ class TlsLink(asyncio.Transport, asyncio.Protocol):
         self._stream.connection_lost(exc)
         self._state = State.FAILED
         self._tls.free()
+        self._backlog.clear()
         del self._stream  # which has this as its transport: a circle
 
     def pause_writing(self) -> None:
-        self._stream.pause_writing()
+        self._blocked = True
+        self._regulate()
 
     def resume_writing(self) -> None:
-        self._stream.resume_writing()
+        self._blocked = False
+        self._work_off()
+        self._regulate()
+
+    def _regulate(self) -> None:
+        """Tell the stream whether to wait, if that has changed; never that it need not from within its own write."""
+        is_full = self._blocked or bool(self._backlog)
+        if is_full is not self._full:
+            self._full = is_full
+            if is_full:
+                self._stream.pause_writing()
+            else:
+                self._stream.resume_writing()
 
     def introduced(self, header: ProxyHeader) -> None:
         """A PROXY header has come before all else."""
@@ -127,40 +155,76 @@ class TlsLink(asyncio.Transport, asyncio.Protocol):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Encrypt and write."""
         if self._state is _OPEN:
-            self._write_records(self._tls.send(data), len(data))  # type: ignore[arg-type] # a bytearray is as good
+            if len(data) > _AT_ONCE or self._backlog:
+                self._put_back([data])
+            else:
+                self._encrypt(data)
         elif self._state is State.PLAIN:
             self._transport.write(data)
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        """Encrypt and write; small pieces share records no more than when written one by one."""
-        pieces = list(list_of_data)
+        """Encrypt and write."""
         if self._state is _OPEN:
-            records: list[bytes] = []
-            for piece in pieces:
-                records += self._tls.send(piece)  # type: ignore[arg-type] # as above
-            self._write_records(records, sum(map(len, pieces)))
+            self._put_back(list_of_data)
         elif self._state is State.PLAIN:
-            self._transport.writelines(pieces)
+            self._transport.writelines(list_of_data)
 
-    def _write_records(self, records: list[bytes], plain: int) -> None:
-        size = sum(map(len, records))
-        self._stream.written += size - plain  # it has counted what it handed over
-        if len(records) == 1:
-            self._transport.write(records[0])
-        elif size <= _JOINED:
-            self._transport.write(b"".join(records))
-        else:
-            self._transport.writelines(records)
+    def _encrypt(self, data: bytes | bytearray | memoryview) -> None:
+        records = self._tls.send(data)  # type: ignore[arg-type] # a bytearray is as good
+        joined = records[0] if len(records) == 1 else b"".join(records)
+        self._stream.written += len(joined) - len(data)  # it has counted what it handed over
+        self._transport.write(joined)
+
+    def _put_back(self, pieces: Iterable[bytes | bytearray | memoryview]) -> None:
+        is_due = bool(self._backlog) or self._blocked  # somebody goes on with it already, or will
+        for piece in pieces:
+            self._backlog.append(memoryview(piece))
+            self._waiting += len(piece)
+        if not is_due:
+            self._work_off()
+        self._regulate()
+
+    def _work_off(self) -> None:
+        """Encrypt of the backlog what the transport takes."""
+        backlog = self._backlog
+        if not backlog:
+            return
+        for _ in range(_TURN):
+            if not backlog or self._blocked:
+                break
+            piece = backlog.popleft()
+            if len(piece) > _AT_ONCE:
+                backlog.appendleft(piece[_AT_ONCE:])
+                piece = piece[:_AT_ONCE]
+            self._waiting -= len(piece)
+            self._encrypt(piece)
+        if not backlog:
+            if self._ending is not None:
+                self._ending()
+        elif not self._blocked:
+            registry = self._stream.registry
+            registry.loop.call_soon(self._go_on, context=registry.context)
+
+    def _go_on(self) -> None:
+        if self._backlog and not self._blocked:
+            self._work_off()
+            self._regulate()
 
     def write_eof(self) -> None:
         """Say that no more comes (close_notify), and half-close once all is written."""
-        self._say_goodbye()
-        half_close(self._transport)
+        if self._backlog:
+            self._ending = self.write_eof
+        else:
+            self._say_goodbye()
+            half_close(self._transport)
 
     def close(self) -> None:
         """Say that no more comes, and close once all is written."""
-        self._say_goodbye()
-        self._transport.close()
+        if self._backlog:
+            self._ending = self.close
+        else:
+            self._say_goodbye()
+            self._transport.close()
 
     def _say_goodbye(self) -> None:
         if (farewell := self._tls.close()) and not self._transport.is_closing():
@@ -175,7 +239,7 @@ class TlsLink(asyncio.Transport, asyncio.Protocol):
         return self._tls if name == "tls" else self._transport.get_extra_info(name, default)
 
     def is_closing(self) -> bool:
-        return self._transport.is_closing()
+        return self._ending is not None or self._transport.is_closing()
 
     def pause_reading(self) -> None:
         self._transport.pause_reading()
@@ -187,4 +251,4 @@ class TlsLink(asyncio.Transport, asyncio.Protocol):
         self._transport.set_write_buffer_limits(high, low)
 
     def get_write_buffer_size(self) -> int:
-        return self._transport.get_write_buffer_size()
+        return self._transport.get_write_buffer_size() + self._waiting
