@@ -3,7 +3,6 @@
 import contextvars
 import ssl
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
