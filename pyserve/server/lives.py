@@ -83,9 +83,11 @@ class Lives:
             successor=self.successor,
         )
         self._log.info("Reload: the master starts itself anew")
-        if threads := threading.active_count() - 1:  # a scheduler, an endpoint for metrics: under gunicorn they stay
+        threads = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+        if threads:  # a scheduler, an endpoint for metrics: under gunicorn they stay
+            told = ", ".join(threads)
             self._log.warning(
-                "Reload: %d threads in the master end now; an on_reload hook can start them again", threads
+                "Reload: these threads in the master end, an on_reload hook can start them again: %s", told
             )
         try:
             takeover.live_again(self._is.origin, inheritance, fds)

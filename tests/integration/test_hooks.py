@@ -203,10 +203,10 @@ def test_a_hook_may_prepare_the_next_master(serve: Serve, tmp_path: Path) -> Non
 
 def test_what_hooks_have_started_in_the_master_ends_with_it_not_without_a_word(serve: Serve, tmp_path: Path) -> None:
     text = "import threading\ndef when_ready(server):\n"
-    text += "    threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    text += "    threading.Thread(target=threading.Event().wait, name='metrics', daemon=True).start()\n"
     server = serve("plain_wsgi", *conf(tmp_path, text))
     server.send(signal.SIGHUP)
-    server.says("Reload: 1 threads in the master end now; an on_reload hook can start them again")
+    server.says("Reload: these threads in the master end, an on_reload hook can start them again: metrics")
     server.says("Reload: all workers are new")
 
 
