@@ -142,8 +142,8 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether it serves on. A hook that says False has it finish what it has begun, and replaced."""
-        return self._alive if self.crew is None else self.crew.phase is Phase.RUNNING
+        """Whether it is to serve on. A hook that says False has it replaced: it goes on until its successor serves."""
+        return self._alive and (self.crew is None or self.crew.phase is Phase.RUNNING)
 
     @alive.setter
     def alive(self, value: bool) -> None:

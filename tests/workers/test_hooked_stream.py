@@ -98,13 +98,16 @@ def test_post_request_of_an_application_that_fails() -> None:
     assert calls == [("/fails", "500 Internal Server Error")]
 
 
-def test_a_hook_may_end_the_worker() -> None:
+def test_a_hook_may_have_the_worker_replaced() -> None:
+    seen: list[bool] = []
+
     def after(worker: Any, req: Any) -> None:
         worker.alive = False
+        seen.append(worker.alive)
 
     with hooked("asgi", post_request=after) as served:
-        client = served.connect()
-        assert client.get("/", "Connection: close")[0].startswith(b"HTTP/1.1 201 ")
-        client.socket.close()
-        served.hear(b"D")
-        assert served.ended() == 0
+        assert served.connect().get()[0].startswith(b"HTTP/1.1 201 ")
+        served.hear(b"W")
+        assert served.connect().get()[0].startswith(b"HTTP/1.1 201 ")
+        eventually(lambda: len(seen) == 2)
+    assert seen == [False, False]
