@@ -26,6 +26,11 @@ def ineffective(settings: Settings, worker_class: WorkerClass, interface: str = 
         for rate, timeout in (("body_min_rate", "body_timeout"), ("write_min_rate", "write_timeout"))
         if _changed(settings, rate) and not getattr(settings, timeout)
     ]
+    if settings.capture_output and settings.errorlog == "-":
+        lines.append(f"{flag_of('capture_output')} has no effect without {flag_of('errorlog')} FILE")
+    if settings.statsd_host is None:
+        names = ("statsd_prefix", "dogstatsd_tags", "enable_backlog_metric")
+        lines += [f"{flag_of(name)} has no effect without --statsd-host" for name in names if _changed(settings, name)]
     if settings.max_requests_jitter and not settings.max_requests:
         lines.append("--max-requests-jitter has no effect without --max-requests")
     if not settings.reload:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pyserve.values import fields, kinds, owners, tls
+from pyserve.values.log_addresses import parse_statsd_address, parse_syslog_address
 from pyserve.values.option import Group, Option, option_of, setting
 
 WorkerClass = Literal["sync", "async"]
@@ -700,9 +701,83 @@ class Settings:
         Group.LOGS,
         "--log-level",
         "info",
-        kinds.level("debug", "info", "warning", "error", "critical", trace="debug", warn="warning"),
+        kinds.level("debug", "info", "warning", "error", "critical", trace="debug", warn="warning", fatal="critical"),
         "The least important message that is written to it.",
         fallbacks=("UVICORN_LOG_LEVEL",),
+    )
+    capture_output: bool = setting(
+        Group.LOGS, "--capture-output", False, kinds.switch(), "Write what is printed to the file of --error-logfile."
+    )
+    logger_class: str | type = setting(
+        Group.LOGS,
+        "--logger-class",
+        "gunicorn.glogging.Logger",
+        kinds.dotted(),
+        "A class with the interface of gunicorn's Logger, or its dotted name, which gets both logs. The default, also "
+        "as simple or pyserve.glogging.Logger, is the server's own.",
+    )
+    logconfig: str | None = setting(
+        Group.LOGS,
+        "--log-config",
+        None,
+        kinds.file(),
+        "A configuration of Python's logging, as .json, .yaml, or else in the form of fileConfig.",
+        fallbacks=("UVICORN_LOG_CONFIG",),
+    )
+    logconfig_dict: Mapping[str, Any] | None = setting(
+        Group.LOGS, "", None, kinds.mapping(), "The same as a dict for dictConfig; it goes before --log-config."
+    )
+    logconfig_json: str | None = setting(
+        Group.LOGS, "--log-config-json", None, kinds.file(), "The same as a JSON file, whatever its name."
+    )
+    syslog: bool = setting(Group.LOGS, "--log-syslog", False, kinds.switch(), "Send both logs to syslog as well.")
+    syslog_addr: str = setting(
+        Group.LOGS,
+        "--log-syslog-to",
+        "udp://localhost:514",
+        kinds.address_of("syslog", "udp://host:port, tcp://host:port or unix://path#dgram", parse_syslog_address),
+        "Where syslog is.",
+    )
+    syslog_prefix: str | None = setting(
+        Group.LOGS,
+        "--log-syslog-prefix",
+        None,
+        kinds.text(),
+        "The name in its lines, as in gunicorn.NAME.error. Unset: the process's name, else APP.",
+    )
+    syslog_facility: str = setting(
+        Group.LOGS,
+        "--log-syslog-facility",
+        "user",
+        kinds.facility(),
+        "The facility of its lines.",
+    )
+    disable_redirect_access_to_syslog: bool = setting(
+        Group.LOGS,
+        "--disable-redirect-access-to-syslog",
+        False,
+        kinds.switch(),
+        "Keep the access log away from syslog.",
+    )
+    statsd_host: str | None = setting(
+        Group.LOGS,
+        "--statsd-host",
+        None,
+        kinds.address_of("statsd", "host:port or unix://path", parse_statsd_address),
+        "Send metrics there, to statsd or dogstatsd. Unset: nowhere.",
+    )
+    statsd_prefix: str = setting(
+        Group.LOGS, "--statsd-prefix", "", kinds.text(), "What the names of metrics begin with, before a dot."
+    )
+    dogstatsd_tags: str = setting(
+        Group.LOGS, "--dogstatsd-tags", "", kinds.text(), "Tags of all metrics: name:value,name:value."
+    )
+    enable_backlog_metric: bool = setting(
+        Group.LOGS,
+        "--enable-backlog-metric",
+        False,
+        kinds.switch(),
+        "Send how many connections wait to be accepted, once a second (TCP only).",
     )
 
     # By configuration file or keyword only; docs/hooks.md tells more.

@@ -51,6 +51,7 @@ from pyserve.server.events import (
     Upgrade,
     Worn,
 )
+from pyserve.server.gauges import Gauges
 from pyserve.server.lives import Lives
 from pyserve.server.ownership import give_logs
 from pyserve.server.reports import Reports
@@ -75,6 +76,7 @@ class Arbiter:
         self._is = equipment
         self._log = equipment.log
         self._reports = Reports(equipment.log)
+        self._gauges = Gauges(equipment.log, equipment.listeners if equipment.settings.enable_backlog_metric else None)
         self._supervisor = _supervisor(equipment)
         self._children: dict[int, Child] = {}
         self._lives = Lives(equipment)
@@ -107,6 +109,7 @@ class Arbiter:
             self._lives.look_for_parent()
             self._tell(Tick())
             self._service.look(self._health(), time.monotonic())
+            self._gauges.look(len(self._children), time.monotonic())
         self._selector.close()
         return self._exit_code
 

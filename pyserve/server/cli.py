@@ -20,6 +20,7 @@ from pyserve.server.configuration import configure, settle
 from pyserve.server.sources import Layer, Resolved, Source, by_field, platform_variables
 from pyserve.settings import EXIT_COMMAND_LINE, OPTIONS, Settings, SettingsError
 from pyserve.values.option import shown_value
+from pyserve.workers import log_setup
 from pyserve.workers.access_format import compile_format
 from pyserve.workers.application import ApplicationLoadError, choose_worker_class, load
 
@@ -89,6 +90,7 @@ def _act(resolved: Resolved) -> int:
 def _check(settings: Settings) -> int:
     importlib.import_module("pyserve.server.equipment").read_certificates(settings)
     application = load(settings)
+    log_setup.check(settings)
     worker_class = choose_worker_class(settings, application)
     for line in ineffective(settings, worker_class, application.interface):
         _warn(line)

@@ -18,10 +18,10 @@ from pyserve.server.sockets import BindError
 from pyserve.server.takeover import Inheritance, Origin
 from pyserve.server.wakeup import Wakeup
 from pyserve.settings import EXIT_CONFIGURATION, Settings, SettingsError
-from pyserve.workers import logs
 from pyserve.workers.application import ApplicationLoadError, prepare_import_path
 from pyserve.workers.hooks import HookError
 from pyserve.workers.identity import set_title
+from pyserve.workers.log_setup import open_log
 from pyserve.workers.logs import ErrorLog
 from pyserve.workers.variables import set_variables
 from pyserve.workers.worker import run
@@ -43,7 +43,7 @@ def serve(settings: Settings, *, entry: Entry | None = None, remarks: Iterable[s
     prepare_import_path(settings)
     set_variables(settings)
     give_logs(settings)
-    log = logs.setup(settings)
+    log = open_log(settings, captures=settings.capture_output and not takeover.is_trial())
     settings = systemd.with_its_sockets(settings, log)
     if takeover.is_trial():
         children.end(_trial(settings, log), log)

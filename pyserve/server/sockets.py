@@ -105,6 +105,10 @@ class Listeners:
         """Let nobody begin to connect any more, while the workers accept who is connected already."""
         self._bar((*self._bounds, *self._leaving))
 
+    def all(self) -> list[socket.socket]:
+        """Every one that is open."""
+        return [listener for bound in (*self._bounds, *self._leaving) for listener in bound.sockets.values()]
+
     def keep_only(self, kept: Sequence[socket.socket]) -> None:
         """In a worker: close all others, whose queues are not ours to keep alive."""
         for bound in (*self._bounds, *self._leaving):

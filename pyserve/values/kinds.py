@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from pyserve.values import processors
 from pyserve.values.addresses import parse_address
+from pyserve.values.log_addresses import FACILITIES
 from pyserve.values.reference import parse_reference
 
 _LARGEST = 2**31 - 1  # what a C int holds: backlogs, descriptors
@@ -155,6 +156,49 @@ def switch(*, negates: bool = True) -> Kind:
         raise ValueError
 
     return Kind("true or false", "", parse, negates=negates)
+
+
+def address_of(what: str, forms: str, parse_address: Callable[[str], object]) -> Kind:
+    """Where some service is. parse_address: raises ValueError for what is no address of it."""
+
+    def parse(given: object) -> str | None:
+        address = one_line(given).strip()
+        if address:
+            parse_address(address)
+        return address or None
+
+    return Kind(f"where {what} is: {forms}", "ADDRESS", parse)
+
+
+def facility() -> Kind:
+    """A facility of syslog's by its name."""
+    names = choice(*FACILITIES)
+    return Kind(f"a syslog facility: {', '.join(FACILITIES)}", "NAME", names.parse)
+
+
+def mapping() -> Kind:
+    """A dict, from a configuration file or a keyword."""
+
+    def parse(given: object) -> dict[object, object] | None:
+        if not isinstance(given, dict):
+            raise ValueError
+        return given or None
+
+    return Kind("a dict", "DICT", parse)
+
+
+def dotted() -> Kind:
+    """A class: itself, or `module.Class`, also `module:Class`."""
+
+    def parse(given: object) -> object:
+        if isinstance(given, type):
+            return given
+        name = one_line(given).strip().replace(":", ".")
+        if not name or not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError
+        return name
+
+    return Kind("a class, or its dotted name such as package.module.Class", "CLASS", parse)
 
 
 def text() -> Kind:

@@ -10,9 +10,25 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pyserve.workers.access_format import Answered, Peer, compile_format
-from pyserve.workers.logs import STDOUT, ErrorLog, LogFile
+from pyserve.workers.log_file import STDOUT, LogFile
+from pyserve.workers.logs import ErrorLog
 
 _FLUSH_AT = 64 * 1024  # octets gathered that are not left waiting for the next tick
+
+
+class Access(Protocol):
+    """What a worker needs of its access log, wherever that goes; see `AccessLog`.
+
+    wants_environ: whether it looks at the `environ` of a connection.
+    """
+
+    @property
+    def wants_environ(self) -> bool: ...
+    def write(self, exchange: Answered, connection: Peer, seconds: float, now: float) -> None: ...
+    def tick(self) -> None: ...
+    def flush(self) -> None: ...
+    def reopen(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class AccessLog:
@@ -25,12 +41,13 @@ class AccessLog:
     be called from any thread, and `reopen` from a signal handler.
     """
 
-    __slots__ = ("__weakref__", "_errors", "_file", "_gathered", "_lines", "_lock", "_render")
+    __slots__ = ("__weakref__", "_errors", "_file", "_gathered", "_lines", "_lock", "_render", "wants_environ")
 
     def __init__(
         self, destination: str, access_log_format: str, errors: ErrorLog, report: Callable[[str], None] | None = None
     ) -> None:
         self._render = compile_format(access_log_format)
+        self.wants_environ = "}e" in access_log_format
         self._errors = errors
         self._file = LogFile(destination, STDOUT, report or errors.error)
         self.forget()
@@ -45,6 +62,13 @@ class AccessLog:
             return
         self._lines.append(line)
         # Two threads may lose an addition to each other; the sum only decides when to write early.
+        self._gathered += len(line)
+        if self._gathered > _FLUSH_AT:
+            self._write_gathered(wait=0)
+
+    def put(self, line: bytes) -> None:
+        """Log a line of others, line end included."""
+        self._lines.append(line)
         self._gathered += len(line)
         if self._gathered > _FLUSH_AT:
             self._write_gathered(wait=0)

@@ -187,6 +187,11 @@ def _find_atom(name: str) -> _Atom:
     return _Atom(_Kind.TEXT, f"{function}(exchange, {name.encode('utf-8')!r})")
 
 
+def escapes_for(access_log_format: str, also: str) -> Escapes:
+    """What values are escaped with in a format; also: characters that end a quotation in it."""
+    return _JsonEscapes(also) if access_log_format.lstrip().startswith("{") else Escapes(also)
+
+
 def compile_format(access_log_format: str) -> Render:
     """Make the function (exchange, connection, seconds, now) -> line, line end included.
 
@@ -197,7 +202,7 @@ def compile_format(access_log_format: str) -> Render:
     """
     template = _Template(access_log_format)
     also = "'" if "'" in template.fixed else ""
-    escapes = _JsonEscapes(also) if access_log_format.lstrip().startswith("{") else Escapes(also)
+    escapes = escapes_for(access_log_format, also)
     ordinary = _PRINTABLE.translate(None, b'"\\' + also.encode())
 
     def escape(value: str) -> str:

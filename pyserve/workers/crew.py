@@ -20,7 +20,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from email.utils import formatdate
@@ -32,12 +31,13 @@ from typing import TYPE_CHECKING, Protocol
 from pyserve.protocol.config import WireConfig
 from pyserve.protocol.limits import Limits
 from pyserve.protocol.parsers import PARSERS
+from pyserve.workers import access_logging
 from pyserve.workers.scoreboard import BYTES_IN, BYTES_OUT, ERRORS, REQUESTS, State
 
 if TYPE_CHECKING:
     from pyserve.protocol.exchange import Exchange
     from pyserve.settings import Settings
-    from pyserve.workers.access import AccessLog
+    from pyserve.workers.access import Access, AccessLog
     from pyserve.workers.application import Application
     from pyserve.workers.request_hooks import RequestHooks
     from pyserve.workers.worker import WorkerContext
@@ -86,7 +86,8 @@ class Crew:
         self.settings: Settings = settings
         self.application = application
         self.log = context.log
-        self.access = access
+        self.access: Access | None = access
+        self._access_file = access
         self.config = WireConfig(limits_of(settings), PARSERS[settings.http])
         self.config.retiring = not settings.keepalive  # then no connection gets a second request
         self.config.server, self.config.extra = _lines_of(settings)
@@ -144,6 +145,10 @@ class Crew:
         return min(1.0, timeout / 4) if timeout else 1.0
 
     # The beginning and the end
+
+    def choose_access_log(self) -> None:
+        """Whatever configures `logging` has done so by now: decide how requests are logged."""
+        self.access = access_logging.choose(self.settings, self.log, self._access_file)
 
     def ready(self) -> None:
         """The worker serves: tell the master."""
@@ -291,8 +296,7 @@ class Crew:
     def log_failure(self, exchange: Exchange, error: BaseException, words: memoryview[int]) -> None:
         """The application has raised: its traceback, once, with the request."""
         words[ERRORS] += 1
-        text = "".join(traceback.format_exception(error)).rstrip()
-        self.log.error("Error handling request %s\n%s", request_line(exchange), text)
+        self.log.exception("Error handling request %s", request_line(exchange), exc_info=error)
 
     def log_refusal(self, connection: Connection, text: str) -> None:
         """A peer's message was refused before there was an exchange."""

@@ -46,7 +46,7 @@ class Deck:
         self.table = Table(settings.threads)
         self.deadlines = Deadlines.of(settings)
         self.bodies = Bodies(settings.body_buffer_size, settings.body_buffer_total)
-        self.keeps_environ = crew.access is not None and "}e" in settings.access_log_format
+        self.keeps_environ = False
         self.crowded = False
         self.drowsy = False
         self.stopping = False

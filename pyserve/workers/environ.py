@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from pyserve.protocol.wsgi import Environ, FileWrapper
-from pyserve.workers.logs import STDERR, ErrorLog
+from pyserve.workers.log_file import STDERR
+from pyserve.workers.logs import ErrorLog
 
 _WILDCARDS = ("0.0.0.0", "::")
 

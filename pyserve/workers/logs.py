@@ -1,36 +1,24 @@
-"""The error log, and the files that logs are written to.
+"""The error log.
 
-Rules, for both logs:
-
-* A log never stops serving: nothing here raises for what happens to a file. What cannot be opened or written is said
-  once (until the next `reopen`), counted in `lost`, and serving goes on.
-* A log takes no lock on the way to its file, so it may be used from a signal handler and after a fork. What several
-  threads and processes write stays whole: each `os.write` holds whole lines, regular files are opened with O_APPEND,
-  and pipes get at most PIPE_BUF octets at once, which is as much as they keep together (pipe(7)).
+* It never stops serving (see `log_file`), and takes no lock unless the user has configured `logging`.
 * A record cannot be mistaken for two: what a peer sent is escaped, and no line within a record may look like the
   beginning of another one.
-
-A blocking pipe whose reader stands still blocks the writer, as it does with every server that logs to stdout.
+* Once `logging` is configured for it (`Outlet`), messages go there instead. What a handler raises costs no message:
+  that is then written to the file.
 """
 
+import io
 import os
-import select
-import stat
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-STDOUT = 1
-STDERR = 2
+from pyserve.workers.log_file import STDERR, STDOUT, LogFile
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
-
-# These cannot always be opened by name (a socket, or a pipe of another user), but they are open already.
-_STANDARD = {"/dev/stdout": STDOUT, "/dev/stderr": STDERR}
-
-_WAIT = 1000  # milliseconds that a non-blocking pipe may stay full before lines are dropped
+_NAMES = {number: name.upper() for name, number in LEVELS.items()}
 
 
 class Escapes(dict[int, str]):
@@ -67,192 +55,139 @@ def escape(value: bytes | str) -> str:
     return text.translate(_escapes)
 
 
-class LogFile:
-    """Where a log goes: a path, or `-` for the standard stream `standard`.
-
-    A path that cannot be opened is replaced by stderr. `report` is told, in one sentence, of the first failure after
-    each opening. `lost` counts the lines that could not be written.
-    """
-
-    __slots__ = ("_at_once", "_fd", "_own", "_path", "_report", "_reported", "_standard", "_torn", "lost")
-
-    def __init__(self, destination: str, standard: int, report: Callable[[str], None]) -> None:
-        self._standard = _STANDARD.get(destination, standard)
-        self._path = "" if destination == "-" or destination in _STANDARD else destination
-        self._report = report
-        self._reported = False
-        self._own = False  # whether _fd was opened here
-        self._fd = -1
-        self._torn = False  # whether the last line written is incomplete
-        self.lost = 0
-        self._open()
-
-    def reopen(self) -> None:
-        """Open the path anew, after it was renamed (rotation). The old file stays where that fails."""
-        self._reported = False
-        if self._path:
-            self._open()
-
-    def close(self) -> None:
-        """Close a file opened here, while nobody else writes. What is written later is lost."""
-        fd = self._fd
-        self._fd = -1
-        if self._own:
-            self._own = False
-            os.close(fd)
-
-    def fileno(self) -> int:
-        """The descriptor that lines go to, -1 for none; the number stays the same over `reopen`."""
-        return self._fd
+class Outlet(Protocol):
+    """`logging`, where messages go instead of straight to the file once the user has configured it."""
 
     @property
-    def is_stderr(self) -> bool:
-        """Whether lines go to stderr, by choice or because the path could not be opened."""
-        return self._fd == STDERR
+    def error_log(self) -> Any: ...
+    @property
+    def access_log(self) -> Any: ...
 
-    def write(self, lines: bytes) -> bool:
-        """Write whole lines. Returns False if some were lost; they are counted, and the first loss is reported."""
-        if self._torn:
-            lines = b"\n" + lines
-        written = 0
-        try:
-            while written < len(lines):
-                written = self._write_some(lines, written)
-        except OSError as error:
-            # the line end that was put in front of the lines ends none of them
-            self.lost += lines.count(b"\n", max(written, int(self._torn)))
-            if written:
-                self._torn = lines[written - 1] != 10
-            self._fail("written", error)
-            return False
-        self._torn = False
-        return True
+    def takes(self) -> bool:
+        """Whether there is a configuration now."""
 
-    def _write_some(self, lines: bytes, start: int) -> int:
-        """Write octets from `start`, at most what stays together; returns where the next ones begin."""
-        end = len(lines)
-        if end - start > self._at_once:
-            # the last line end within reach; a line longer than that goes out in pieces
-            end = lines.rfind(b"\n", start, start + self._at_once) + 1 or start + self._at_once
-        data = lines[start:end]
-        try:
-            return start + os.write(self._fd, data)
-        except BlockingIOError:
-            if self._reported or not _wait_writable(self._fd):
-                raise
-            return start + os.write(self._fd, data)
+    def log(self, level: int, msg: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+        """Log a message; whatever it raises, the message then goes to the file. For levels that are not enabled it does
+        nothing."""
 
-    def _open(self) -> None:
-        if not self._path:
-            self._use_standard(self._standard)
-            return
-        # O_NONBLOCK: a FIFO without a reader must be an error and not wait; afterwards writes shall wait again
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
-        try:
-            fd = os.open(self._path, flags, 0o666)
-        except (OSError, ValueError) as error:
-            if not self._own:
-                self._use_standard(STDERR)
-            self._fail("opened", error)
-            return
-        os.set_blocking(fd, True)
-        if self._own:
-            # The number must not become free, not even for a moment: another thread may be about to write to it, and
-            # would write into whatever was opened in between.
-            os.dup2(fd, self._fd, inheritable=False)
-            os.close(fd)
-        else:
-            self._fd = fd
-            self._own = True
-        self._torn = False
-        self._measure()
-
-    def _use_standard(self, fd: int) -> None:
-        # A standard stream that was closed when the interpreter started has no object in `sys`. Its number then belongs
-        # to whatever was opened next, perhaps a client's connection.
-        stream = sys.__stdout__ if fd == STDOUT else sys.__stderr__
-        self._fd = fd if stream is not None else -1
-        self._measure()
-
-    def _measure(self) -> None:
-        """Learn how many octets of one write stay together."""
-        try:
-            regular = stat.S_ISREG(os.fstat(self._fd).st_mode)
-        except OSError:
-            regular = False
-        self._at_once = sys.maxsize if regular else select.PIPE_BUF
-
-    def _fail(self, what: str, error: Exception) -> None:
-        if self._reported:
-            return
-        self._reported = True
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        name = self._path or {STDOUT: "stdout", STDERR: "stderr"}[self._standard]
-        self._report(f"Log file {name!r} cannot be {what}: {reason}")
+    def reopen(self) -> None:
+        """Open files anew."""
 
 
-def _wait_writable(fd: int, milliseconds: int = _WAIT) -> bool:
-    poll = select.poll()
-    poll.register(fd, select.POLLOUT)
-    return bool(poll.poll(milliseconds))
+class Metrics(Protocol):
+    """See `statsd.Statsd`."""
+
+    def close(self) -> None: ...
+    def connect(self) -> None: ...
+    def increment(self, name: str, value: float) -> None: ...
+    def request(self, status: int, milliseconds: float) -> None: ...
+    def measure(self, extra: Mapping[str, Any]) -> None: ...
 
 
 class ErrorLog:
     """The server's own log; the line format is gunicorn's: `[2026-11-21 10:00:00 +0000] [pid] [LEVEL] text`.
 
     destination: a path, or `-` for stderr. level: a name of `LEVELS`, in any case; `ValueError` for another one.
+    outlet, metrics: set once the log is open, where there are such.
 
-    Messages are %-formats, as in `logging`. An argument of type bytes is taken for what a peer sent and escaped (see
+    Messages are %-formats, as in `logging`, and the methods take what those of `logging.Logger` take: `exc_info`,
+    `extra`, `stack_info`, `stacklevel`. An argument of type bytes is taken for what a peer sent and escaped (see
     `escape`). Text may have several lines, as tracebacks do; a line that could pass for the beginning of a record is
     moved by a space, and control characters are shown as `\\xNN`.
     """
 
-    __slots__ = ("_file", "_level", "level")
+    __slots__ = ("_captures", "_complained", "_file", "_level", "level", "metrics", "outlet")
 
-    def __init__(self, destination: str = "-", level: str = "info") -> None:
+    def __init__(self, destination: str = "-", level: str = "info", *, captures: bool = False) -> None:
+        self.outlet: Outlet | None = None
+        self.metrics: Metrics | None = None
+        self._complained = False  # a handler has raised, and it was told
         self.level = level.lower()
         if self.level not in LEVELS:
             raise ValueError(f"log level {level!r} is none of {', '.join(LEVELS)}")
         self._level = LEVELS[self.level]
         self._file = LogFile(destination, STDERR, self._report)
+        self._captures = captures
+        if self._captures:
+            self._capture()
 
-    def debug(self, msg: str, *args: object) -> None:
+    def debug(self, msg: object, *args: object, **options: Any) -> None:
         """Log what only a developer of the server wants to know."""
-        if self._level <= 10:
-            self._log("DEBUG", msg, args)
+        self.log(10, msg, *args, **options)
 
-    def info(self, msg: str, *args: object) -> None:
+    def info(self, msg: object, *args: object, **options: Any) -> None:
         """Log an ordinary event."""
-        if self._level <= 20:
-            self._log("INFO", msg, args)
+        self.log(20, msg, *args, **options)
 
-    def warning(self, msg: str, *args: object) -> None:
+    def warning(self, msg: object, *args: object, **options: Any) -> None:
         """Log what an operator should look at."""
-        if self._level <= 30:
-            self._log("WARNING", msg, args)
+        self._count("gunicorn.log.warning")
+        self.log(30, msg, *args, **options)
 
-    def error(self, msg: str, *args: object) -> None:
+    def error(self, msg: object, *args: object, **options: Any) -> None:
         """Log what went wrong."""
-        if self._level <= 40:
-            self._log("ERROR", msg, args)
+        self._count("gunicorn.log.error")
+        self.log(40, msg, *args, **options)
 
-    def exception(self, msg: str, *args: object) -> None:
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **options: Any) -> None:
         """Log an error with the traceback of the exception that is being handled."""
-        if self._level <= 40:
-            trace = traceback.format_exc() if sys.exc_info()[0] is not None else ""
-            self._log("ERROR", msg, args, trace)
+        self._count("gunicorn.log.exception")
+        self.log(40, msg, *args, exc_info=exc_info, **options)
 
-    def critical(self, msg: str, *args: object) -> None:
+    def critical(self, msg: object, *args: object, **options: Any) -> None:
         """Log what ends the server or a worker."""
-        self._log("CRITICAL", msg, args)
+        self._count("gunicorn.log.critical")
+        self.log(50, msg, *args, **options)
+
+    def log(self, lvl: int | str, msg: object, *args: object, **options: Any) -> None:
+        """Log at a level of any number or name; a name that there is not is `info`, as with gunicorn.
+
+        With `metrics`, `extra` may hold one (`Statsd.measure`), and then a blank message is none.
+        """
+        level = LEVELS.get(lvl.lower(), 20) if isinstance(lvl, str) else lvl
+        if self.metrics is not None and (extra := options.get("extra")):
+            self.metrics.measure(extra)
+        if not msg:
+            return
+        outlet = self.outlet
+        if outlet is not None and outlet.takes():
+            try:
+                outlet.log(level, msg, tuple(_shown(arg) for arg in args), options)
+            except Exception:
+                self._complain()
+            else:
+                return
+        elif level < self._level:
+            return
+        self._write(level, msg, args, options)
+
+    def put(self, level: str, text: str) -> None:
+        """Write a record straight to the file."""
+        self.put_line(_record(level, text))
+
+    def put_line(self, line: bytes) -> None:
+        """Write a line, with its end, straight to the file."""
+        if not self._file.write(line) and not self._file.is_stderr:
+            _to_stderr(line)
 
     def reopen(self) -> None:
-        """Open the file anew (SIGUSR1)."""
+        """Open the file anew (SIGUSR1), and those of the user's handlers."""
+        self._complained = False
         self._file.reopen()
+        if self._captures:
+            self._capture()
+        if self.outlet is not None:
+            self.outlet.reopen()
+
+    def reopen_files(self) -> None:
+        """The same by the name that gunicorn's logger has for it."""
+        self.reopen()
 
     def close(self) -> None:
-        """Close the file, when another log takes over."""
+        """Close the file, when another log takes over or nothing is left to be said."""
         self._file.close()
+        if self.metrics is not None:
+            self.metrics.close()
 
     def fileno(self) -> int:
         """The descriptor that lines go to, -1 for none: for stacks that faulthandler writes from a signal handler."""
@@ -263,21 +198,80 @@ class ErrorLog:
         """Lines that did not get to their destination."""
         return self._file.lost
 
-    def _log(self, level: str, msg: str, args: tuple[object, ...], trace: str = "") -> None:
-        record = _record(level, _text(msg, args) + ("\n" + trace if trace else ""))
-        if not self._file.write(record) and not self._file.is_stderr:
-            _to_stderr(record)
+    @property
+    def error_log(self) -> Any:
+        """The logger of the server's messages (`logging`), as gunicorn's logger has one."""
+        return self.outlet.error_log if self.outlet is not None else None
+
+    @property
+    def access_log(self) -> Any:
+        """The logger of requests (`logging`)."""
+        return self.outlet.access_log if self.outlet is not None else None
+
+    def __getattr__(self, name: str) -> Any:
+        """What a logger class of the user's has beyond this, and the methods of `statsd.Statsd` where that is on."""
+        for other in (getattr(self.outlet, "voice", None), self.metrics):
+            if other is not None and not name.startswith("__") and hasattr(other, name):
+                return getattr(other, name)
+        raise AttributeError(f"the log has no attribute {name!r}")
+
+    def _count(self, metric: str) -> None:
+        if self.metrics is not None:
+            self.metrics.increment(metric, 1)
+
+    def _complain(self) -> None:
+        if not self._complained:
+            self._complained = True
+            self.put("ERROR", f"Logging has failed; what it does not take is written here\n{traceback.format_exc()}")
+
+    def _write(self, level: int, msg: object, args: tuple[object, ...], options: dict[str, Any]) -> None:
+        self.put(_NAMES.get(level, f"LEVEL {level}"), _text(msg, args) + _trace(options))
+
+    def _capture(self) -> None:
+        """Have what is printed go to the file. What was a file before is told to be one of lines: the application's
+        text shall not wait in memory until there is much of it."""
+        fd = self._file.fileno()
+        if fd < 0 or self._file.is_stderr:
+            return
+        for stream, number in ((sys.stdout, STDOUT), (sys.stderr, STDERR)):
+            if stream is not None:
+                stream.flush()
+                if isinstance(stream, io.TextIOWrapper):
+                    stream.reconfigure(line_buffering=True)
+            os.dup2(fd, number)
 
     def _report(self, text: str) -> None:
         _to_stderr(_record("ERROR", text))
 
 
-def _text(msg: str, args: tuple[object, ...]) -> str:
+def _shown(arg: object) -> object:
+    return escape(arg) if isinstance(arg, bytes) else arg
+
+
+def _text(msg: object, args: tuple[object, ...]) -> str:
     try:
-        return msg % tuple(escape(arg) if isinstance(arg, bytes) else arg for arg in args) if args else msg
+        text = str(msg)
+        if not args:
+            return text
+        if len(args) == 1 and isinstance(args[0], Mapping) and args[0]:
+            return text % args[0]
+        return text % tuple(map(_shown, args))
     except Exception:
         # a mistake in a log line, or in the `__str__` of an application's object, must not cost the message
-        return f"{msg} (arguments: {', '.join(type(arg).__name__ for arg in args)})"
+        shown = msg if isinstance(msg, str) else type(msg).__name__
+        return f"{shown} (arguments: {', '.join(type(arg).__name__ for arg in args)})"
+
+
+def _trace(options: dict[str, Any]) -> str:
+    """What `exc_info` and `stack_info` add to a message, as `logging` takes them."""
+    about = options.get("exc_info")
+    error = about if isinstance(about, BaseException) else about[1] if isinstance(about, tuple) else None
+    if about is True:
+        error = sys.exc_info()[1]
+    text = "" if error is None else "\n" + "".join(traceback.format_exception(error))
+    if options.get("stack_info"):
+        text += "\nStack (most recent call last):\n" + "".join(traceback.format_stack()[:-4])
+    return text
 
 
 def _record(level: str, text: str) -> bytes:

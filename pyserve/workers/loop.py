@@ -118,6 +118,7 @@ class AsyncWorker:
         """From the first connection to the last; return 1 if some were cut off, else 0."""
         crew = self._crew
         acceptor = self._registry.acceptor = self._acceptor()
+        crew.choose_access_log()
         await acceptor.open()
         crew.ready()
         self._scan()

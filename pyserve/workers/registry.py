@@ -20,7 +20,7 @@ from pyserve.workers.scoreboard import CONNECTIONS, IN_FLIGHT, TIMEOUTS_KEEPALIV
 if TYPE_CHECKING:
     from pyserve.protocol.exchange import Exchange
     from pyserve.workers.acceptor import Acceptor
-    from pyserve.workers.access import AccessLog
+    from pyserve.workers.access import Access
     from pyserve.workers.crew import Crew
     from pyserve.workers.stream import Stream
 
@@ -80,7 +80,6 @@ class Registry:
         self._part = 0
         self._round_ends = 0.0
         self._flushing = False
-        self._access = crew.access
         self._counters = crew.counters
         self._log_exchange = crew.log_exchange
         self._words = crew.context.slot.words
@@ -113,9 +112,9 @@ class Registry:
         """A response is complete, or never will be."""
         exchange.finished = stream.touched = monotonic()
         self._log_exchange(exchange, stream, self._counters)
-        if self._access is not None and not self._flushing:
+        if self.crew.access is not None and not self._flushing:
             self._flushing = True
-            self.loop.call_later(_FLUSH, self._flush, self._access)
+            self.loop.call_later(_FLUSH, self._flush, self.crew.access)
 
     def failed(self, exchange: Exchange, error: BaseException) -> None:
         """The application has raised."""
@@ -207,7 +206,7 @@ class Registry:
             in_flight, board.mean_in_flight()
         )
 
-    def _flush(self, access: AccessLog) -> None:
+    def _flush(self, access: Access) -> None:
         self._flushing = False
         access.tick()
 

@@ -55,6 +55,8 @@ class ThreadWorker:
         for thread in others:
             thread.start()
         lookout.start()
+        crew.choose_access_log()
+        deck.keeps_environ = crew.access is not None and crew.access.wants_environ
         crew.ready()  # the master knows before anybody is served
         deck.doors.open()
         self._hands[0].work()
