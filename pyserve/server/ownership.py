@@ -29,8 +29,12 @@ class Owner:
 
     def take(self, path: str) -> None:
         """Give the file to this owner. OSError where the system does not let us."""
-        if self.uid is not None or self.gid is not None:
+        if self.uid is None and self.gid is None:
+            return
+        try:
             os.chown(path, *self._ids())
+        except OSError as error:
+            raise OSError(error.errno, f"can't give it to the workers' user and group: {error.strerror}") from error
 
     def take_open(self, descriptor: int) -> None:
         os.fchown(descriptor, *self._ids())

@@ -56,9 +56,7 @@ def test_names(name: str, worker_class: str, changed: dict[str, object]) -> None
 
 
 def test_the_name_is_quoted_as_it_was_given() -> None:
-    with pytest.raises(
-        SettingsError, match=r"^--worker-class gunicorn.*ThreadWorker and --interface asgi"
-    ):
+    with pytest.raises(SettingsError, match=r"^--worker-class gunicorn.*ThreadWorker and --interface asgi"):
         settled("gunicorn.workers.gthread.ThreadWorker", interface="asgi")
     resolved = settle([Layer(Source.COMMAND_LINE, {"worker_class": "uvicorn.workers.UvicornWorker"})], {})
     assert str(resolved.origins["worker_class"]) == "--worker-class uvicorn.workers.UvicornWorker"
