@@ -143,7 +143,7 @@ class RequestHooks:
         try:
             before(self._worker, request)
             request.write_back(headers)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             trace = traceback.format_exc().rstrip()
             self._worker.log.error("Exception in pre_request hook: %s\n%s", request_line(exchange), trace)
             self._call_after(request, {}, None)
@@ -161,6 +161,8 @@ class RequestHooks:
             return
         try:
             self._after(self._worker, request, environ, response)
+        except SystemExit:  # a way to have the worker replaced
+            self._worker.alive = False
         except Exception:
             self._worker.log.exception("Exception in post_request hook")
 

@@ -1,5 +1,6 @@
 """The hooks around requests: what they are given, and what becomes of what they do. No socket, no application."""
 
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -245,8 +246,18 @@ def test_a_failing_pre_request_is_a_500_and_post_request_is_called_all_the_same(
     assert text.endswith("ValueError: no licence")
 
 
-def test_a_failing_pre_request_of_asgi() -> None:
-    it = hooks(pre_request=fails)
+def test_sys_exit_after_a_request_has_the_worker_replaced() -> None:
+    it = hooks(post_request=lambda worker, req: sys.exit(1))
+    asked = exchange()
+    it.make_environ(asked, TEMPLATE, KEYS)
+    it.over(answered(asked))
+    assert cast(Any, it)._worker.alive is False
+    assert said(it) == []
+
+
+@pytest.mark.parametrize("fails", [fails, sys.exit])
+def test_a_failing_pre_request_of_asgi(fails: Callable[..., object]) -> None:
+    it = hooks(pre_request=lambda worker, req: fails())
     with pytest.raises(ProtocolError) as caught:
         it.begin(exchange(), None, "http")
     assert caught.value.status == 500
