@@ -35,7 +35,7 @@ def test_addresses_are_what_they_are_there(both: tuple[Config, GunicornConfig]) 
 
 def test_settings_is_a_mapping_of_all(both: tuple[Config, GunicornConfig]) -> None:
     ours, theirs = both
-    assert set(OPTIONS) <= set(ours.settings)
+    assert set(theirs.settings) | set(OPTIONS) <= set(ours.settings)
     assert len(ours.settings) == len(list(ours.settings))
     for entry in (ours.settings["workers"], theirs.settings["workers"]):
         assert (entry.name, entry.get(), entry.value, entry.default) == ("workers", 3, 3, 1)
