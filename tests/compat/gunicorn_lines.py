@@ -165,6 +165,25 @@ app:app --http-protocols h1
 app:app --spew
 app:app --permit-unconventional-http-method
 app:app --dirty-workers 2 --dirty-app app:Heavy
+app:app --access-logfile ''
+app:app --pid '' --name '' --root-path ''
+app:app --certfile '' --keyfile ''
+app:app --config ''
+app:app --chdir .
+app:app --forwarded-allow-ips ''
+app:app --bind 0.0.0.0:8000 --bind 0.0.0.0:8001
+app:app --bind 127.0.0.1
+app:app --bind tcp://127.0.0.1:80
+app:app --bind unix:///tmp/x.sock
+app:app --bind LOCALHOST:80
+app:app --umask 0o022
+app:app --umask 22
+app:app -m 0
+app:app --limit-request-fields 0
+app:app --worker-connections 10 --threads 2
+app:app --max-requests 0
+app:app --timeout 0
+app:app --graceful-timeout 0
 app:app --check-config
 app:app --print-config
 app:app -w 2 -b :8000 --timeout 120 --workers 3

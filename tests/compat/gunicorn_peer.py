@@ -76,6 +76,8 @@ def _defaults() -> dict[str, gunicorn_config.Setting]:
 def same(name: str, theirs: Any, ours: Any, settings: Settings) -> bool:
     if name == "default_proc_name":
         return bool(theirs == (ours or settings.app))
+    if theirs == "" and not ours:
+        return True
     if name in _SPECIAL:
         return _SPECIAL[name](theirs, ours)
     if name == "threads" and ours != theirs and settings.worker_class == "sync":
@@ -135,7 +137,7 @@ def _text(theirs: object, ours: object) -> bool:
 _SPECIAL: dict[str, Callable[[Any, Any], bool]] = {
     "bind": _addresses,
     "worker_class": _worker_class,
-    "config": lambda theirs, ours: os.path.realpath(theirs) == os.path.realpath(ours) or bool(theirs == ours),
+    "config": lambda theirs, ours: bool(theirs == ours) or os.path.realpath(theirs) == os.path.realpath(ours),
     "loglevel": _text,
     "secure_scheme_headers": _headers,
     "forwarded_allow_ips": _networks,

@@ -22,8 +22,7 @@ FOLDERS = ("src", "lib")
 PENDING = (
     *("disable_redirect_access_to_syslog", "capture_output", "log_config", "limit_concurrency"),
     *("logger_class", "logconfig", "logconfig_dict", "logconfig_json", "syslog_addr", "syslog", "syslog_prefix"),
-    *("syslog_facility", "statsd_host", "dogstatsd_tags", "statsd_prefix", "enable_backlog_metric", "proxy_protocol"),
-    "proxy_allow_ips",
+    *("syslog_facility", "statsd_host", "dogstatsd_tags", "statsd_prefix", "enable_backlog_metric"),
 )
 """Settings that are being written: removed from here as they come."""
 PREFIXES = ("PYSERVE_", "UVICORN_", "GUNICORN_")
@@ -52,7 +51,7 @@ def waits(text: str) -> bool:
     words = {word.partition("=")[0].removeprefix("--").lower() for word in text.replace(" = ", "= ").split()}
     words = {word.removeprefix("uvicorn_") for word in words}
     flags = {"log-syslog", "log-syslog-to", "log-config-json"}
-    return bool(words & (names | flags | {"proxy-allow-from"}))
+    return bool(words & (names | flags))
 
 
 def forget() -> None:

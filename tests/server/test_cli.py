@@ -310,6 +310,36 @@ def test_output_that_cannot_be_written(argument: str) -> None:
     assert (done.returncode, done.stderr) == (1, "pyserve: stdout: No space left on device\n")
 
 
+# Configuration files
+
+
+def test_a_file_may_name_everything(served: list[Settings], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "gunicorn.conf.py").write_text("wsgi_app = 'cli_wsgi:app'\nworkers = 3\npost_fork = print\n")
+    assert cli.main([]) == 7
+    assert (served[0].app, served[0].workers, served[0].config) == ("cli_wsgi:app", 3, "gunicorn.conf.py")
+    assert cli.main(["--print-config", "-w4"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "workers = 4 # --workers 4" in lines
+    assert "app = 'cli_wsgi:app' # gunicorn.conf.py: app" in lines
+
+
+def test_a_broken_file_shows_its_own_traceback(
+    served: list[Settings], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "conf.py").write_text("def number():\n    return 1 / 0\n\nworkers = number()\n")
+    assert cli.main(["-c", "conf.py", "cli_wsgi"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert "conf.py" in lines[1]
+    assert lines[-1] == "pyserve: conf.py failed: ZeroDivisionError: division by zero"
+    assert served == []
+
+
+def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["-c", "nowhere.py", "cli_wsgi"]) == 1
+    assert error(capsys) == "nowhere.py: No such file or directory"
+
+
 # Keywords
 
 
