@@ -9,6 +9,7 @@ FACILITIES = (
 )
 
 _SYSLOG_PORT = 514
+_STATSD_PORT = 8125
 
 
 def parse_syslog_address(address: str) -> tuple[int | None, str | tuple[str, int]]:
@@ -30,13 +31,14 @@ def parse_syslog_address(address: str) -> tuple[int | None, str | tuple[str, int
 
 
 def parse_statsd_address(address: str) -> str | tuple[str, int]:
-    """Take statsd's address apart: host:port, also with udp:// in front, or unix://path. `ValueError` for others."""
-    if address.startswith("unix://"):
-        path = address.removeprefix("unix://")
+    """Take statsd's address apart: host:port or host, also with udp:// in front, or unix://path. `ValueError` for
+    others."""
+    if address.startswith(("unix://", "unix:/")):
+        path = address.removeprefix("unix:").removeprefix("//")
         if not path:
             raise ValueError
         return path
-    host, port = _host_and_port(address.removeprefix("udp://"), 0)
+    host, port = _host_and_port(address.removeprefix("udp://"), _STATSD_PORT)
     if not host or not port:
         raise ValueError
     return host, port

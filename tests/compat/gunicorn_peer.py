@@ -16,6 +16,7 @@ from pyserve.foreign import FOREIGN
 from pyserve.server.sources import FIELDS, Resolved, Source
 from pyserve.settings import OPTIONS, Settings
 from pyserve.values.addresses import InheritedAddress, UnixAddress, parse_address
+from pyserve.values.log_addresses import parse_statsd_address
 from tests.compat.surroundings import forget
 
 WORKER_CLASSES = {"sync": "sync", "gthread": "sync", "gevent": "sync", "eventlet": "sync", "asgi": "async"}
@@ -139,6 +140,7 @@ _SPECIAL: dict[str, Callable[[Any, Any], bool]] = {
     "worker_class": _worker_class,
     "config": lambda theirs, ours: bool(theirs == ours) or os.path.realpath(theirs) == os.path.realpath(ours),
     "loglevel": _text,
+    "statsd_host": lambda theirs, ours: bool(theirs == parse_statsd_address(ours)),
     "secure_scheme_headers": _headers,
     "forwarded_allow_ips": _networks,
     "proxy_allow_ips": _networks,
@@ -147,5 +149,5 @@ _SPECIAL: dict[str, Callable[[Any, Any], bool]] = {
     "chdir": lambda theirs, ours: os.path.realpath(theirs) == os.path.realpath(ours or "."),
 }
 
-# PENDING
+assert set(_SPECIAL) <= set(FIELDS)
 assert set(LIMITS) <= set(OPTIONS)

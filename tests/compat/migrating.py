@@ -21,8 +21,12 @@ from tests.compat.uvicorn_peer import COMMAND
 
 PAGE: Final = Path(__file__).resolve().parent.parent.parent / "docs" / "migrating.md"
 _TABLE: Final = re.compile(r"(<!-- (gunicorn|uvicorn) table -->\n).*?(<!-- end -->\n)", re.DOTALL)
-_MACHINES: Final = {"bind", "chdir", "user", "group", "worker_class", "post_request", "pre_request", "config"}
-"""What has its default from the machine, or another form of the same one."""
+_ALIKE: Final = {
+    *("bind", "chdir", "user", "group", "worker_class", "config", "default_proc_name", "ssl_version"),
+    *("host", "port", "workers", "log_level", "http", "http_parser", "proxy_headers", "worker_connections"),
+}
+"""What has its default from the machine, or the same one in another form."""
+_NO_EFFECT: Final = "Has no effect: "
 
 
 def page(text: str) -> str:
@@ -52,7 +56,11 @@ def _uvicorn() -> Iterator[str]:
 
 
 def _state(name: str, default: Any) -> str:
-    field = FIELDS[name]
+    field = FIELDS.get(name, "")
+    if not field:
+        return "not there yet"
+    if field in OPTIONS and OPTIONS[field].help.startswith(_NO_EFFECT):
+        return "no effect: " + OPTIONS[field].help.removeprefix(_NO_EFFECT).rstrip(".")
     if field in OPTIONS:
         same = field == name or OPTIONS[field].flag == f"--{name.replace('_', '-')}" or field == "app"
         state = "works" if same else f"works, as `{OPTIONS[field].flag or field}`"
@@ -66,7 +74,7 @@ def _state(name: str, default: Any) -> str:
 def _default(name: str, theirs: Any, ours: Any) -> str:
     """What is to be said of a default that is another one."""
     plain = all(isinstance(value, str | int | float | None) for value in (theirs, ours))
-    if name in _MACHINES or not plain or _shown(theirs) == _shown(ours):
+    if name in _ALIKE or not plain or _shown(theirs) == _shown(ours):
         return ""
     return f"; default {_shown(ours)} instead of {_shown(theirs)}"
 

@@ -19,11 +19,7 @@ FILES = {
     "log.json": '{"version": 1}',
 }
 FOLDERS = ("src", "lib")
-PENDING = (
-    *("disable_redirect_access_to_syslog", "capture_output", "log_config", "limit_concurrency"),
-    *("logger_class", "logconfig", "logconfig_dict", "logconfig_json", "syslog_addr", "syslog", "syslog_prefix"),
-    *("syslog_facility", "statsd_host", "dogstatsd_tags", "statsd_prefix", "enable_backlog_metric"),
-)
+PENDING = ("limit_concurrency",)
 """Settings that are being written: removed from here as they come."""
 PREFIXES = ("PYSERVE_", "UVICORN_", "GUNICORN_")
 VARIABLES = ("PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "SCRIPT_NAME", "SENDFILE", "DEBUG_OF_APP")
@@ -50,8 +46,7 @@ def waits(text: str) -> bool:
     names = {name for pending in PENDING for name in (pending, pending.replace("_", "-"), pending.rstrip("s"))}
     words = {word.partition("=")[0].removeprefix("--").lower() for word in text.replace(" = ", "= ").split()}
     words = {word.removeprefix("uvicorn_") for word in words}
-    flags = {"log-syslog", "log-syslog-to", "log-config-json"}
-    return bool(words & (names | flags))
+    return bool(words & (names))
 
 
 def forget() -> None:

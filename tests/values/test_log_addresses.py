@@ -47,6 +47,10 @@ def test_no_syslog(text: str) -> None:
         ("localhost:8125", ("localhost", 8125)),
         ("udp://10.0.0.1:9125", ("10.0.0.1", 9125)),
         ("[::1]:8125", ("::1", 8125)),
+        ("statsd", ("statsd", 8125)),
+        ("[::1]", ("::1", 8125)),
+        ("unix:80", ("unix", 80)),
+        ("unix:/run/statsd", "/run/statsd"),
         ("unix:///var/run/datadog/dsd.socket", "/var/run/datadog/dsd.socket"),
     ],
 )
@@ -54,7 +58,7 @@ def test_statsd(text: str, address: object) -> None:
     assert parse_statsd_address(text) == address
 
 
-@pytest.mark.parametrize("text", ["", "localhost", "localhost:", ":8125", "unix://", "a:0", "a:b", "::1:8125", "a/b:1"])
+@pytest.mark.parametrize("text", ["", "localhost:", ":8125", "unix://", "a:0", "a:b", "::1:8125", "a/b:1"])
 def test_no_statsd(text: str) -> None:
     with pytest.raises(ValueError, match=r"^$"):
         parse_statsd_address(text)
