@@ -239,8 +239,8 @@ class Arbiter:
         if child.fd is not None:  # a process that the application started holds the other end
             self._selector.unregister(child.fd)
             child.close()
-        self._reports.exit(child, code)
         slot = self._slot_of(child)
+        self._reports.exit(child, code, slot)
         if slot is not None:
             if slot.state is State.DRAINING:
                 self._tell(Retiring(child.age))  # so quickly that nobody had seen it

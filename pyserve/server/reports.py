@@ -7,6 +7,7 @@ import time
 from typing import Final
 
 from pyserve.server.children import Child
+from pyserve.server.deaths import Killer, casualties
 from pyserve.server.events import Cause, Condemn, Kill, News, Reason
 from pyserve.workers.logs import ErrorLog
 from pyserve.workers.scoreboard import Slot
@@ -27,6 +28,7 @@ class Reports:
     def __init__(self, log: ErrorLog) -> None:
         self._log = log
         self._reason: str | None = None
+        self._killer = Killer()
 
     def forget(self) -> None:
         """Things have changed: the same reason is worth telling again."""
@@ -57,8 +59,11 @@ class Reports:
         else:
             self._log.debug("Worker (pid:%s): %s, %s", order.pid, order.signal.name, order.reason.value)
 
-    def exit(self, child: Child, code: int) -> None:
-        """A worker is gone. A reason that all workers share is told once, and not what the master cut short."""
+    def exit(self, child: Child, code: int, slot: Slot | None) -> None:
+        """A worker is gone. A reason that all workers share is told once, and not what the master cut short.
+
+        slot: what it has written to the scoreboard.
+        """
         by_master = -code in child.sent
         reason = child.reason()
         if reason and reason != self._reason and not by_master:
@@ -69,9 +74,22 @@ class Reports:
         elif code > 0:
             self._log.error("Worker (pid:%s) exited with code %s", child.pid, code)
         elif code == -signal.SIGKILL and not by_master:
-            self._log.error("Worker (pid:%s) was sent SIGKILL! Perhaps out of memory?", child.pid)
+            verdict = self._killer.verdict()
+            self._log.error(
+                "Worker (pid:%s) was sent SIGKILL! Perhaps out of memory?%s", child.pid, verdict and f" {verdict}"
+            )
         else:
             self._log.error("Worker (pid:%s) was sent %s!", child.pid, _name(-code))
+        if code and not (by_master and code != -signal.SIGKILL) and slot is not None:
+            self._tell_of_requests(child, slot)
+
+    def _tell_of_requests(self, child: Child, slot: Slot) -> None:
+        """Which ones ended with a worker that had served, and had not let them finish."""
+        count, which = casualties(slot) if slot.booted_at else (0, "")
+        if count:
+            self._log.error("Requests that ended with worker (pid:%s): %s", child.pid, which)
+        elif which:
+            self._log.info("Worker (pid:%s): %s", child.pid, which)
 
     def served(self, child: Child, slot: Slot) -> None:
         """A worker is gone: what it has counted."""

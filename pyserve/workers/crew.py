@@ -74,8 +74,8 @@ class Crew:
     """One worker's share of everything that is not sockets.
 
     config: of all its wires. counters: thread 0's words on the scoreboard, for a worker with one thread.
-    connections: how many may be open at once. request_hooks: where there is a hook around requests. certificates: for
-    TLS, else None.
+    connections: how many may be open at once. worn: it has asked to be replaced. request_hooks: where there is a hook
+    around requests. certificates: for TLS, else None.
     """
 
     request_hooks: RequestHooks | None = None
@@ -98,7 +98,7 @@ class Crew:
             self.log.debug("The certificates have changed since the master read them")
         self.phase = Phase.RUNNING
         self.drained_since = 0.0
-        self._worn = False  # it has asked to be replaced
+        self.worn = False
         self._orphaned = False  # the master has died, and all workers retire
         self._wake: Callable[[], object] = _nothing
         self._abandoned = threading.RLock()
@@ -214,7 +214,7 @@ class Crew:
     def drain(self) -> None:
         """Begin to end: to be called again has no effect."""
         if self.phase is Phase.RUNNING:
-            if self._worn and not self.stopping:
+            if self.worn and not self.stopping:
                 self.log.info("Autorestarting worker after current request.")
             self.phase = Phase.DRAINING
             self.drained_since = time.monotonic()
@@ -266,8 +266,8 @@ class Crew:
     def retire(self) -> None:
         """It should be replaced: the master, in its own time, starts a successor, and when that serves ends this one,
         which goes on until then. To be called again has no effect."""
-        if self.phase is Phase.RUNNING and not self._worn:
-            self._worn = True
+        if self.phase is Phase.RUNNING and not self.worn:
+            self.worn = True
             self._tell(b"W")
 
     def _tell(self, message: bytes) -> None:

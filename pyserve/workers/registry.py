@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pyserve.workers.crew import Crew
     from pyserve.workers.stream import Stream
 
+_FEW = 500  # connections that may all be looked at several times a second
 _CANDIDATES = 64  # idle connections found in one search, as each search goes over all connections
 _PARTS = 50  # at most, of all connections
 _BETWEEN = 0.01  # seconds from one part to the next
@@ -187,11 +188,16 @@ class Registry:
         return False
 
     def busy_with(self) -> list[Exchange]:
-        """The requests in progress: that which holds the loop first, then the oldest ones. For any thread."""
+        """The requests in progress: that which holds the loop first, then the oldest ones. For any thread.
+
+        Where there are many connections only those are found that have waited for something.
+        """
         current = asyncio.current_task(self.loop)
         waiting = dict(self.tasks)
-        found = [stream.exchange for stream in tuple(self.streams)]
-        exchanges = [exchange for exchange in found if exchange is not None]
+        exchanges = list(waiting)
+        if len(self.streams) <= _FEW:
+            found = [stream.exchange for stream in tuple(self.streams)]
+            exchanges = [exchange for exchange in found if exchange is not None]
         # A task that started at once is not among those that wait until its first wait.
         exchanges.sort(key=lambda exchange: (waiting.get(exchange) not in (None, current), exchange.arrived))
         return exchanges

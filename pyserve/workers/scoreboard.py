@@ -43,6 +43,8 @@ TEXT_OCTETS: Final = 1024
 """Room for the published text; a longer one is cut. A request line may be 8190 octets: its beginning tells
 enough."""
 _TEXT_WORDS: Final = TEXT_OCTETS // WORD
+NOTE_WORDS: Final = 264
+"""Room for what `witness` notes."""
 
 # Words of a thread.
 REQUESTS: Final = 0
@@ -62,7 +64,7 @@ _SLOTS: Final = 1
 _THREADS: Final = 2
 _STOPPING: Final = 3
 _BOARD_WORDS: Final = 16
-_LAYOUT_VERSION: Final = 0x70797365_00000001
+_LAYOUT_VERSION: Final = 0x70797365_00000002
 
 _READ_ATTEMPTS: Final = 64
 
@@ -141,13 +143,14 @@ class ThreadSlot:
 class Slot:
     """One worker's part of the board: written by the worker, read by the master and by the other workers."""
 
-    __slots__ = ("_text", "_threads", "index", "words")
+    __slots__ = ("_text", "_threads", "index", "note", "words")
 
     def __init__(self, index: int, words: memoryview[int], threads: int) -> None:
         self.index = index
         self.words = words[:_WORKER_WORDS]
         self._text = words[_WORKER_WORDS : _WORKER_WORDS + _TEXT_WORDS].cast("B")
-        first = _WORKER_WORDS + _TEXT_WORDS
+        first = _WORKER_WORDS + _TEXT_WORDS + NOTE_WORDS
+        self.note = words[first - NOTE_WORDS : first]
         self._threads = [
             ThreadSlot(words[at : at + _THREAD_WORDS])
             for at in range(first, first + threads * _THREAD_WORDS, _THREAD_WORDS)
@@ -157,7 +160,7 @@ class Slot:
         """Forget the last owner. The caller knows that nobody writes: the owner is dead, or does it to
         begin."""
         for at in range(_WORKER_WORDS):
-            self.words[at] = 0
+            self.words[at] = self.note[at] = 0
         for thread in self._threads:
             for at in range(_THREAD_WORDS):
                 thread.words[at] = 0
@@ -356,7 +359,7 @@ class Scoreboard:
 
 
 def _slot_words(threads: int) -> int:
-    return _WORKER_WORDS + _TEXT_WORDS + threads * _THREAD_WORDS
+    return _WORKER_WORDS + _TEXT_WORDS + NOTE_WORDS + threads * _THREAD_WORDS
 
 
 def room(workers: int) -> int:

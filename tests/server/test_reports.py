@@ -2,12 +2,14 @@
 
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from pyserve.server.children import Child
 from pyserve.server.events import Kill, News, Reason
 from pyserve.server.reports import Reports
+from pyserve.workers import witness
 from pyserve.workers.scoreboard import (
     BYTES_IN,
     BYTES_OUT,
@@ -35,6 +37,10 @@ def log() -> Log:
     return Log()
 
 
+def a_request(target: bytes, arrived: float) -> SimpleNamespace:
+    return SimpleNamespace(method="GET", target=target, arrived=arrived)
+
+
 EXITS = [
     (0, set(), "debug", "Worker (pid:42) is gone"),
     (1, set(), "error", "Worker (pid:42) exited with code 1"),
@@ -49,8 +55,40 @@ EXITS = [
 
 @pytest.mark.parametrize(("code", "sent", "level", "text"), EXITS)
 def test_exits(log, code, sent, level, text):
-    Reports(log).exit(Child(1, 42, 0, 0, None, sent=sent), code)
-    assert log.said == [(level, text)]
+    Reports(log).exit(Child(1, 42, 0, 0, None, sent=sent), code, None)
+    ((said_level, said),) = log.said
+    assert said_level == level
+    assert said.startswith(text)
+    assert code == -9 or said == text
+
+
+def test_the_requests_that_ended_with_a_worker(log):
+    slot = Scoreboard(1, 2).slot(0)
+    slot.booted_at = 1
+    now = time.monotonic_ns()
+    witness.write(slot, [a_request(b"/slow", now / 1e9 - 2)], now)
+    Reports(log).exit(Child(1, 42, 0, 0, None), -11, slot)
+    assert log.said == [
+        ("error", "Worker (pid:42) was sent SIGSEGV!"),
+        ("error", "Requests that ended with worker (pid:42): 1 in progress 0.0 s before its end: GET /slow for 2.0 s"),
+    ]
+
+
+def test_a_worker_that_died_without_a_request(log):
+    slot = Scoreboard(1, 2).slot(0)
+    slot.booted_at = 1
+    witness.write(slot, [], time.monotonic_ns())
+    Reports(log).exit(Child(1, 42, 0, 0, None), 3, slot)
+    assert log.said[-1] == ("info", "Worker (pid:42): no request was in progress 0.0 s before its end")
+
+
+@pytest.mark.parametrize(("code", "sent", "booted"), [(0, set(), 1), (-15, {signal.SIGTERM}, 1), (4, set(), 0)])
+def test_a_worker_that_was_told_to_go_or_has_never_served_ended_no_request(log, code, sent, booted):
+    slot = Scoreboard(1, 2).slot(0)
+    slot.booted_at = booted
+    witness.write(slot, [a_request(b"/", 0)], time.monotonic_ns())
+    Reports(log).exit(Child(1, 42, 0, 0, None, sent=sent), code, slot)
+    assert "Requests that ended" not in str(log.said)
 
 
 def test_what_a_worker_has_counted(log):
@@ -73,8 +111,8 @@ def test_what_a_worker_has_counted(log):
 def test_a_reason_that_all_share_is_told_once(log):
     reports = Reports(log)
     for pid in (1, 2):
-        reports.exit(Child(pid, pid, 0, 0, None, failure=bytearray(b"\x04no module")), 4)
-    reports.exit(Child(3, 3, 0, 0, None, failure=bytearray(b"\x03something else")), 3)
+        reports.exit(Child(pid, pid, 0, 0, None, failure=bytearray(b"\x04no module")), 4, None)
+    reports.exit(Child(3, 3, 0, 0, None, failure=bytearray(b"\x03something else")), 3, None)
     assert [text for _, text in log.said] == [
         "Worker (pid:1) could not boot: no module",
         "Worker (pid:1) exited with code 4",
@@ -87,14 +125,14 @@ def test_a_reason_that_all_share_is_told_once(log):
 def test_a_reason_is_told_again_when_things_have_changed(log):
     reports = Reports(log)
     for _ in range(2):
-        reports.exit(Child(1, 1, 0, 0, None, failure=bytearray(b"\x04no module")), 4)
+        reports.exit(Child(1, 1, 0, 0, None, failure=bytearray(b"\x04no module")), 4, None)
         reports.forget()
     assert [text for _, text in log.said].count("Worker (pid:1) could not boot: no module") == 2
 
 
 def test_a_reason_that_the_master_cut_short_is_not_told(log):
     child = Child(1, 1, 0, 0, None, failure=bytearray(b"\x04no mod"), sent={signal.SIGTERM})
-    Reports(log).exit(child, -signal.SIGTERM)
+    Reports(log).exit(child, -signal.SIGTERM, None)
     assert log.said == [("debug", "Worker (pid:1) is gone")]
 
 

@@ -123,10 +123,23 @@ def test_what_the_master_is_told(muster: Muster, pipe: tuple[int, int]) -> None:
     assert crew.context.slot.booted_at == crew.context.slot.heartbeat > 0
     for _ in range(3):
         crew.log_exchange(exchange_of(crew), Peer(), crew.counters)
-    assert crew.phase is Phase.DRAINING
-    assert os.read(pipe[0], 100) == b"RD"
+    assert crew.phase is Phase.RUNNING
+    assert os.read(pipe[0], 100) == b"RW"
     assert crew.fail("a reason") == 3
     assert os.read(pipe[0], 100) == b"F\x03a reason"
+
+
+def test_a_worker_that_has_asked_to_be_replaced_says_when_it_goes(
+    muster: Muster, pipe: tuple[int, int], tmp_path: Path
+) -> None:
+    crew = muster()
+    crew.retire()
+    crew.retire()
+    assert os.read(pipe[0], 100) == b"W"
+    assert "Autorestarting" not in log_of(tmp_path)
+    crew.signalled(signal.SIGTERM)
+    crew.signalled(signal.SIGTERM)
+    assert log_of(tmp_path).count("Autorestarting worker after current request.") == 1
 
 
 def test_jitter(muster: Muster) -> None:
@@ -134,7 +147,7 @@ def test_jitter(muster: Muster) -> None:
     for _ in range(50):
         crew = muster(max_requests=3, max_requests_jitter=2)
         exchange = exchange_of(crew)
-        while crew.phase is Phase.RUNNING:
+        while not crew.worn:
             crew.log_exchange(exchange, Peer(), crew.counters)
         counts.add(crew.context.slot.requests())
         crew.context.slot.clear()
