@@ -1,5 +1,7 @@
 """Settings that were changed without having an effect: nothing is parsed and ignored without a word."""
 
+from collections.abc import Iterable, Iterator
+
 from pyserve.settings import DEFAULTS, OPTIONS, Settings, WorkerClass, flag_of
 
 
@@ -13,39 +15,38 @@ def ineffective(settings: Settings, worker_class: WorkerClass, interface: str = 
         for name, option in OPTIONS.items()
         if option.only not in ("", worker_class) and _changed(settings, name)
     ]
-    if worker_class == "async" and interface == "asgi" and _changed(settings, "threads"):
-        lines.append("--threads has no effect on an ASGI application")
-    if worker_class == "async" and interface == "wsgi":
-        lines += [
-            f"{flag_of(name)} has no effect on a WSGI application"
-            for name in ("lifespan", "disconnect_grace")
-            if _changed(settings, name)
-        ]
+    lines += _ineffective_on_application(settings, worker_class, interface)
     lines += [
-        f"{flag_of(rate)} has no effect without {flag_of(timeout)}"
-        for rate, timeout in (("body_min_rate", "body_timeout"), ("write_min_rate", "write_timeout"))
-        if _changed(settings, rate) and not getattr(settings, timeout)
+        f"{flag_of(name)} has no effect without {needs}"
+        for needs, is_there, names in _needs(settings)
+        if not is_there
+        for name in names
+        if _changed(settings, name)
     ]
-    if settings.capture_output and settings.errorlog == "-":
-        lines.append(f"{flag_of('capture_output')} has no effect without {flag_of('errorlog')} FILE")
-    if settings.statsd_host is None:
-        names = ("statsd_prefix", "dogstatsd_tags", "enable_backlog_metric")
-        lines += [f"{flag_of(name)} has no effect without --statsd-host" for name in names if _changed(settings, name)]
-    if settings.max_requests_jitter and not settings.max_requests:
-        lines.append("--max-requests-jitter has no effect without --max-requests")
-    if not settings.reload:
-        lines += [
-            f"{flag_of(name)} has no effect without --reload"
-            for name in OPTIONS
-            if name.startswith("reload_") and _changed(settings, name)
-        ]
-    if settings.initgroups and settings.user is None:
-        lines.append("--initgroups has no effect without --user")
-    if settings.enable_stdio_inheritance and not settings.daemon:
-        lines.append("--enable-stdio-inheritance has no effect without --daemon")
     if settings.reuse_port and all(address.startswith(("unix:", "fd:")) for address in settings.bind):
         lines.append("--reuse-port has no effect on unix sockets and inherited descriptors")
     return lines + _ineffective_tls(settings) + _ineffective_proxies(settings, interface)
+
+
+def _ineffective_on_application(settings: Settings, worker_class: WorkerClass, interface: str) -> list[str]:
+    if worker_class == "async" and interface == "asgi" and _changed(settings, "threads"):
+        return ["--threads has no effect on an ASGI application"]
+    if worker_class == "async" and interface == "wsgi":
+        names = ("lifespan", "disconnect_grace")
+        return [f"{flag_of(name)} has no effect on a WSGI application" for name in names if _changed(settings, name)]
+    return []
+
+
+def _needs(settings: Settings) -> Iterator[tuple[str, object, Iterable[str]]]:
+    """(what is needed, whether it is there, the settings that need it)."""
+    yield "--body-timeout", settings.body_timeout, ["body_min_rate"]
+    yield "--write-timeout", settings.write_timeout, ["write_min_rate"]
+    yield "--error-logfile FILE", settings.errorlog != "-", ["capture_output"]
+    yield "--statsd-host", settings.statsd_host, ["statsd_prefix", "dogstatsd_tags", "enable_backlog_metric"]
+    yield "--max-requests", settings.max_requests, ["max_requests_jitter"]
+    yield "--reload", settings.reload, [name for name in OPTIONS if name.startswith("reload_")]
+    yield "--user", settings.user is not None, ["initgroups"]
+    yield "--daemon", settings.daemon, ["enable_stdio_inheritance"]
 
 
 def _ineffective_tls(settings: Settings) -> list[str]:

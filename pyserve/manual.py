@@ -19,6 +19,8 @@ def _page() -> Iterator[str]:
     yield "Sizes: `65536`, `64k`, `10m`, `1g` (powers of 1024).\n"
     yield "Durations: `30` (seconds), `0.5`, `500ms`, `2m`.\n"
     yield "The name is that of the keyword in `pyserve.run(app, name=value)`.\n"
+    common = ", ".join(f"`{name}`" for name, option in OPTIONS.items() if option.common_word)
+    yield f"A Python file whose name does not begin with `pyserve` may use {common} for variables of its own.\n"
     for group in Group:
         yield f"\n## {group}\n\n"
         yield "| Name | Flag | Variable | Value | Default | Meaning |\n|---|---|---|---|---|---|\n"

@@ -91,6 +91,7 @@ class Settings:
         kinds.directory(),
         "Look for the application's module here first instead of in the working directory.",
         fallbacks=("UVICORN_APP_DIR",),
+        common_word=True,
     )
 
     bind: tuple[str, ...] = setting(
@@ -456,6 +457,7 @@ class Settings:
         fields.header(),
         "Send this field with every response, also where the application sends one of that name; may be repeated.",
         fallbacks=("UVICORN_HEADERS",),
+        common_word=True,
     )
     server_header: bool = setting(
         Group.PROTOCOLS,

@@ -1,20 +1,15 @@
-"""The table: that it is whole, that the page made from it is committed, and which settings have no effect."""
+"""The table of settings: that it is whole."""
 
 import dataclasses
 import re
 import typing
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union
 
 import pytest
 
-from pyserve.effects import ineffective
-from pyserve.manual import page
-from pyserve.settings import DEFAULTS, OPTIONS, Settings, SettingsError, WorkerClass
+from pyserve.settings import DEFAULTS, OPTIONS, Settings, SettingsError
 from pyserve.values.option import Group, shown_value
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def fits(value: object, annotation: Any) -> bool:
@@ -83,57 +78,6 @@ def test_variables(name: str, variable: str) -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         DEFAULTS.workers = 2  # type: ignore[misc]  # that it cannot be is what is tested
-
-
-def test_the_committed_page_is_up_to_date() -> None:
-    assert (ROOT / "docs" / "settings.md").read_text() == page(), "run: python -m pyserve.settings > docs/settings.md"
-
-
-def test_every_row_of_the_page_has_six_cells() -> None:
-    rows = [line for line in page().splitlines() if line.startswith("| `")]
-    assert len(rows) == len(OPTIONS)
-    assert {len(re.split(r"(?<!\\)\|", row)) for row in rows} == {8}
-
-
-# (what was changed, worker class, interface, what the one warning names)
-INEFFECTIVE: list[tuple[dict[str, Any], WorkerClass, str, str]] = [
-    ({}, "sync", "wsgi", ""),
-    ({}, "async", "asgi", ""),
-    ({"loop": "uvloop"}, "async", "asgi", ""),
-    ({"loop": "uvloop"}, "sync", "auto", "--loop"),
-    ({"lifespan": "off"}, "sync", "wsgi", "--lifespan"),
-    ({"lifespan": "off"}, "async", "auto", ""),
-    ({"lifespan": "off"}, "async", "wsgi", "--lifespan"),
-    ({"disconnect_grace": 1.0}, "sync", "wsgi", "--disconnect-grace"),
-    ({"disconnect_grace": 1.0}, "async", "wsgi", "--disconnect-grace"),
-    ({"disconnect_grace": 1.0}, "async", "asgi", ""),
-    ({"threads": 4}, "sync", "wsgi", ""),
-    ({"threads": 4}, "async", "wsgi", ""),
-    ({"threads": 4}, "async", "asgi", "--threads"),
-    ({"max_requests_jitter": 4}, "sync", "wsgi", "--max-requests-jitter"),
-    ({"max_requests_jitter": 4, "max_requests": 9}, "sync", "wsgi", ""),
-    ({"body_min_rate": 0}, "sync", "wsgi", ""),
-    ({"body_min_rate": 1000, "body_timeout": 0}, "sync", "wsgi", "--body-min-rate"),
-    ({"write_min_rate": 1000, "write_timeout": 0}, "async", "asgi", "--write-min-rate"),
-    ({"proxy_headers": False, "forwarded_allow_ips": ("*",)}, "sync", "wsgi", "--forwarded-allow-ips"),
-    ({"trusted_proxy_headers": ("forwarded",)}, "sync", "wsgi", "--trusted-proxy-headers"),
-    ({"trusted_proxy_headers": ("forwarded",), "proxy_headers": True}, "sync", "wsgi", ""),
-    ({"trusted_proxy_headers": ("forwarded",)}, "async", "asgi", ""),
-    ({"forwarder_headers": ("*",)}, "async", "asgi", "--forwarder-headers"),
-    ({"forwarder_headers": ("*",), "header_map": "refuse"}, "async", "asgi", ""),
-    ({"proxy_allow_ips": ("*",)}, "sync", "wsgi", "--proxy-allow-from"),
-    ({"proxy_allow_ips": ("*",), "proxy_protocol": "v2"}, "sync", "wsgi", ""),
-    ({"reuse_port": True}, "sync", "wsgi", ""),
-    ({"reuse_port": True, "bind": ("unix:/a", "fd://3")}, "sync", "wsgi", "--reuse-port"),
-    ({"reuse_port": True, "bind": ("unix:/a", "a:1")}, "sync", "wsgi", ""),
-]
-
-
-@pytest.mark.parametrize(("changed", "worker_class", "interface", "named"), INEFFECTIVE)
-def test_ineffective(changed: dict[str, Any], worker_class: WorkerClass, interface: str, named: str) -> None:
-    lines = ineffective(Settings(**changed), worker_class, interface)
-    assert len(lines) == bool(named)
-    assert all(line.startswith(f"{named} has no effect") and "\n" not in line for line in lines)
 
 
 def test_an_error_is_a_configuration_error_unless_it_says_otherwise() -> None:

@@ -295,6 +295,22 @@ preload = True
 access_logfile = "-"
 workers = 2
 """,
+    "words that are options elsewhere": """
+import os
+
+app_dir = os.path.dirname(os.path.abspath(__file__))
+interface, port = "0.0.0.0", 8000
+headers = {"X-Frame-Options": "DENY"}
+http = {"address": f"{interface}:{port}"}
+app = loop = object()
+
+def bind_of(settings):
+    return settings["address"]
+
+bind = bind_of(http)
+chdir = app_dir
+print_config = headers is None and loop is app
+""",
     "a unix socket and its owner": """
 import pathlib
 base = pathlib.Path(__file__).resolve().parent

@@ -107,6 +107,18 @@ def test_classes_of_ones_own(directory: Path) -> None:
     assert "uvicorn_worker" not in sys.modules
 
 
+def test_a_class_derived_from_uvicorns_needs_no_gunicorn(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (directory / "own_worker_3.py").write_text(
+        "from uvicorn import workers\nclass Own(workers.UvicornWorker):\n    CONFIG_KWARGS = {'loop': 'asyncio'}\n"
+    )
+    monkeypatch.delitem(sys.modules, "uvicorn.workers", raising=False)
+    monkeypatch.setitem(sys.modules, "gunicorn", None)
+    monkeypatch.setitem(sys.modules, "gunicorn.arbiter", None)
+    resolved = settled("own_worker_3.Own")
+    assert (resolved.settings.worker_class, resolved.settings.loop, resolved.warnings) == ("async", "asyncio", ())
+    assert "uvicorn.workers" not in sys.modules
+
+
 def test_a_class_in_the_configuration_file() -> None:
     from gunicorn.workers.gthread import ThreadWorker
 
