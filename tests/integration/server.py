@@ -69,7 +69,8 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if name not in ("PORT", "WEB_CONCURRENCY", "SCRIPT_NAME") and not name.startswith("PYSERVE_")
+        if name not in ("PORT", "WEB_CONCURRENCY", "SCRIPT_NAME", "FORWARDED_ALLOW_IPS")
+        and not name.startswith("PYSERVE_")
     }
     return {**inherited, "PYTHONWARNINGS": "default", **extra}
 

@@ -16,4 +16,12 @@ WAYS = pytest.mark.parametrize(
     [(app, ("--app-dir", str(APPS), "--workers", "2", *options)) for app, options in _WAYS.values()],
     ids=list(_WAYS),
 )
+
+
+def one_way(name: str) -> pytest.MarkDecorator:
+    """Only this one of them."""
+    app, options = _WAYS[name]
+    return pytest.mark.parametrize(("app", "options"), [(app, ("--app-dir", str(APPS), "--workers", "2", *options))])
+
+
 BUSY, PAUSING = 0.0, 0.02  # seconds between a response and the next request

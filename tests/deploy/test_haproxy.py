@@ -1,0 +1,64 @@
+"""HAProxy in front: docs/deploy/haproxy.cfg."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests import tls
+from tests.deploy.proxies import haproxy, needs
+from tests.integration.server import Server
+from tests.lossless.load import load
+from tests.lossless.ways import one_way
+
+pytestmark = [needs("haproxy"), pytest.mark.timeout(120)]
+Behind = Callable[..., Server]
+CLIENT = "127.0.0.1"
+NAME = {"sni_hostname": tls.HOST}
+FORGED = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https"}
+LARGE = b"0123456789abcdef" * 500_000
+
+
+def ask(client: httpx.Client, url: str, body: Any = None) -> Any:
+    response = client.request("GET" if body is None else "POST", url, headers=FORGED, content=body, extensions=NAME)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+@pytest.mark.parametrize(
+    ("app", "options"),
+    [("behind:wsgi", ()), ("behind:wsgi", ("-k", "async")), ("behind:asgi", ())],
+    ids=["sync", "async-wsgi", "asgi"],
+)
+def test_requests(behind: Behind, tmp_path: Path, app: str, options: tuple[str, ...]) -> None:
+    # From an address of its own the client is not the proxy, and not trusted either.
+    settings = ("--proxy-protocol", "--proxy-headers", *options)
+    certificate = tls.write_certificate(tmp_path / "shop.pem", tls.HOST)
+    server = behind(app, *settings)
+    encrypted = behind(app, *settings, "--certfile", str(certificate), path=None)
+    encrypted.says("Listening at", 1)
+    transport = httpx.HTTPTransport(local_address="127.0.0.9", verify=tls.client_context())
+    with haproxy(server, tmp_path, encrypted) as proxy, httpx.Client(transport=transport, timeout=20) as client:
+        for port, scheme in ((80, "http"), (8080, "http"), (8081, "http"), (443, "https")):
+            url = proxy.url(port, scheme)
+            seen = ask(client, url + "/x")
+            assert (port, seen["client"], seen["scheme"]) == (port, "127.0.0.9", scheme)
+            assert ask(client, url, LARGE)["octets"] == len(LARGE)
+            assert ask(client, url, iter([LARGE[:100_000]] * 20))["octets"] == 2_000_000
+    assert "DOWN" not in proxy.log()
+
+
+@one_way("async")
+def test_a_reload_is_no_bad_gateway(behind: Behind, tmp_path: Path, app: str, options: tuple[str, ...]) -> None:
+    server = behind(app, "--proxy-protocol", *options)
+    with haproxy(server, tmp_path) as proxy:
+        for number, port in enumerate((80, 8081), 1):
+            with load((CLIENT, proxy.ports[port]), pause=0.002) as result:
+                server.send(signal.SIGHUP)
+                server.says("Reload: all workers are new", number)
+                result.more(100)  # of the new workers, too: proxies keep connections to the old ones
+            result.check()
+    assert "DOWN" not in proxy.log()
