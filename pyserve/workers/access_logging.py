@@ -151,7 +151,7 @@ def in_uvicorns_form(logger: logging.Logger) -> Say:
         path = quote(unquote_to_bytes(exchange.path))
         if exchange.query:
             path += "?" + exchange.query.decode("latin-1")
-        args = UvicornArgs((_client(connection), exchange.method, path, exchange.version, exchange.status))
+        args = UvicornArgs((_client(exchange, connection), exchange.method, path, exchange.version, exchange.status))
         args.answered = (exchange, connection, seconds, now)
         if logger.isEnabledFor(logging.INFO):  # `Logger.info` would make a plain tuple of the arguments
             logger.handle(logger.makeRecord(logger.name, logging.INFO, __file__, 0, UVICORN_LINE, args, None, "say"))
@@ -169,8 +169,10 @@ def by_voice(voice: Any) -> Say:
     return say
 
 
-def _client(connection: Any) -> str:
-    """`127.0.0.1:50000`, nothing on a unix socket."""
+def _client(exchange: Answered, connection: Any) -> str:
+    """`127.0.0.1:50000`, nothing on a unix socket; whom a proxy names has port 0, as with uvicorn."""
+    if exchange.client:
+        return f"{exchange.client}:0"
     environ = getattr(connection, "environ", None)
     if environ is not None:
         port = environ.get("REMOTE_PORT")

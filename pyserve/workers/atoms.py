@@ -104,7 +104,7 @@ def environ_of(exchange: Answered, connection: Peer) -> Mapping[str, Any]:
     made["PATH_INFO"] = unquote_to_bytes(exchange.path).decode("latin-1")
     made["QUERY_STRING"] = exchange.query.decode("latin-1")
     made["RAW_URI"] = made["REQUEST_URI"] = exchange.target.decode("latin-1")
-    made["REMOTE_ADDR"] = connection.remote
+    made["REMOTE_ADDR"] = exchange.client or connection.remote
     made["REQUEST_METHOD"] = exchange.method
     made["SERVER_PROTOCOL"] = f"HTTP/{exchange.version}"
     return made

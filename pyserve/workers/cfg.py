@@ -14,6 +14,7 @@ from typing import Any, Final
 from pyserve.foreign import FOREIGN
 from pyserve.settings import DEFAULTS, OPTIONS, Settings
 from pyserve.values.addresses import InheritedAddress, UnixAddress, parse_address
+from pyserve.values.log_addresses import parse_statsd_address
 from pyserve.workers.identity import name_of
 
 Address = tuple[str, int] | str | int
@@ -126,6 +127,10 @@ def _value(settings: Settings, name: str) -> Any:
     value = getattr(settings, field)
     if field in ("certfile", "keyfile") and len(value) < 2:
         return value[0] if value else None
+    if field == "statsd_host" and value:
+        return parse_statsd_address(value)
+    if field == "logconfig_dict":
+        return value or {}
     if isinstance(value, tuple):
         return list(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value

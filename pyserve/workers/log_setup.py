@@ -5,12 +5,12 @@ from __future__ import annotations
 import atexit
 import importlib
 import logging
-import os
 from typing import TYPE_CHECKING, Any
 
 from pyserve.settings import SettingsError
-from pyserve.values.log_addresses import parse_statsd_address
 from pyserve.workers import log_config
+from pyserve.workers.cfg import Config
+from pyserve.workers.identity import name_of
 from pyserve.workers.loggers import Loggers
 from pyserve.workers.logs import LEVELS, ErrorLog
 from pyserve.workers.statsd import Statsd
@@ -60,54 +60,12 @@ def is_own(logger_class: str | type) -> bool:
     return name in (*_OWN, _STATSD, "pyserve.workers.glogging.Logger")
 
 
-class LoggerConfig:
-    """The settings by gunicorn's names and in its forms, for a logger class."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._settings, name)
-
-    @property
-    def logconfig_dict(self) -> Any:
-        return self._settings.logconfig_dict or {}
-
-    @property
-    def user(self) -> int:
-        user = getattr(self._settings, "user", None)
-        return user if isinstance(user, int) else os.geteuid()
-
-    @property
-    def group(self) -> int:
-        group = getattr(self._settings, "group", None)
-        return group if isinstance(group, int) else os.getegid()
-
-    uid = user
-    gid = group
-
-    @property
-    def proc_name(self) -> str:
-        return process_name(self._settings)
-
-    @property
-    def statsd_host(self) -> str | tuple[str, int] | None:
-        host = self._settings.statsd_host
-        return None if host is None else parse_statsd_address(host)
-
-
-def process_name(settings: Settings) -> str:
-    """The name of the server in its logs: the process's, else APP."""
-    name = getattr(settings, "proc_name", None) or settings.app
-    return name if isinstance(name, str) else "pyserve"
-
-
 def _add_syslog(settings: Settings, outlet: Loggers) -> None:
     if not settings.syslog:
         return
     from pyserve.workers.syslog import SyslogHandler, formatter
 
-    prefix = settings.syslog_prefix or process_name(settings).replace(":", ".")
+    prefix = settings.syslog_prefix or name_of(settings).replace(":", ".")
     logs: dict[str, logging.Logger] = {"error": outlet.error_log}
     if not settings.disable_redirect_access_to_syslog:
         logs["access"] = outlet.access_log
@@ -123,7 +81,7 @@ def _voice(settings: Settings) -> Any:
     try:
         if hasattr(made, "install"):
             made.install()
-        return made(LoggerConfig(settings))
+        return made(Config(settings))
     except SettingsError:
         raise
     except Exception as error:

@@ -11,6 +11,7 @@ class Exchange:
     version = "1.1"
     status = 200
     body_sent = 13
+    client = ""
 
     def __init__(self, **changes: Any) -> None:
         self.index = {b"host": b"example.org", b"user-agent": b"curl/8"}

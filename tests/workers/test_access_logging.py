@@ -123,6 +123,17 @@ def test_uvicorns_record(choose: Choose, connection: Any, client: str) -> None:
     assert record.getMessage() == f'{client} - "GET /a%20b?x=1 HTTP/1.1" 200'
 
 
+def test_a_client_that_a_proxy_names(choose: Choose) -> None:
+    loggers.UVICORN_ACCESS.handlers = [uvicorns := Recorder()]
+    answer(choose(None, logconfig="x"), Exchange(client="203.0.113.9"))
+    assert isinstance(args := uvicorns.records[0].args, tuple)
+    assert args[0] == "203.0.113.9:0"
+    loggers.GUNICORN_ACCESS.handlers = [gunicorns := Recorder()]
+    answer(choose(None, logconfig="x"), Exchange(client="203.0.113.9"))
+    assert isinstance(atoms := gunicorns.records[0].args, dict)
+    assert atoms["h"] == "203.0.113.9"
+
+
 def test_the_formatter_of_uvicorn(choose: Choose, capsys: pytest.CaptureFixture[str]) -> None:
     formatter = pytest.importorskip("uvicorn.logging").AccessFormatter(
         '%(levelprefix)s %(client_addr)s - "%(request_line)s" %(status_code)s', use_colors=False

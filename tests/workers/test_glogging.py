@@ -13,15 +13,15 @@ import pytest
 import pyserve.glogging
 from pyserve.settings import Settings, SettingsError
 from pyserve.workers.atoms import Request, Response, environ_of
+from pyserve.workers.cfg import Config
 from pyserve.workers.glogging import Logger
-from pyserve.workers.log_setup import LoggerConfig
 from tests.workers.answers import Connection, Exchange
 
 pytestmark = pytest.mark.usefixtures("loggers_restored")
 
 
-def config(**settings: Any) -> LoggerConfig:
-    return LoggerConfig(Settings(app="mod:app", access_log_format="%(m)s %(U)s %(s)s", **settings))
+def config(**settings: Any) -> Config:
+    return Config(Settings(app="mod:app", access_log_format="%(m)s %(U)s %(s)s", **settings))
 
 
 def access(log: Logger, exchange: Exchange | None = None) -> None:

@@ -15,7 +15,8 @@ import pytest
 import pyserve.glogging
 from pyserve.settings import Settings, SettingsError
 from pyserve.workers import log_setup, loggers
-from pyserve.workers.log_setup import LoggerConfig, open_log
+from pyserve.workers.cfg import Config
+from pyserve.workers.log_setup import open_log
 from pyserve.workers.logs import ErrorLog
 
 pytestmark = pytest.mark.usefixtures("loggers_restored")
@@ -168,14 +169,13 @@ def test_install_is_called(module: ModuleType) -> None:
 
 
 def test_the_settings_as_a_logger_class_sees_them() -> None:
-    cfg = LoggerConfig(Settings(app="mod:app", statsd_host="[::1]:8125"))
-    assert (cfg.user, cfg.group, cfg.uid, cfg.gid) == (os.geteuid(), os.getegid(), os.geteuid(), os.getegid())
+    cfg = Config(Settings(app="mod:app", statsd_host="[::1]:8125"))
+    assert (cfg.user, cfg.group) == (os.geteuid(), os.getegid())
     assert cfg.proc_name == "mod:app"
     assert cfg.statsd_host == ("::1", 8125)
-    assert LoggerConfig(Settings(statsd_host="unix:///x")).statsd_host == "/x"
-    assert LoggerConfig(Settings()).statsd_host is None
-    assert LoggerConfig(Settings()).logconfig_dict == {}
-    assert LoggerConfig(Settings(app=print)).proc_name == "pyserve"
+    assert Config(Settings(statsd_host="unix:///x")).statsd_host == "/x"
+    assert Config(Settings()).statsd_host is None
+    assert Config(Settings()).logconfig_dict == {}
     assert cfg.accesslog is None
 
 
