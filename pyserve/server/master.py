@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from pyserve import __version__
@@ -44,16 +45,15 @@ def serve(settings: Settings, *, entry: Entry | None = None, remarks: Iterable[s
     set_variables(settings)
     give_logs(settings)
     log = open_log(settings, captures=settings.capture_output and not takeover.is_trial())
-    settings = systemd.with_its_sockets(settings, log)
+    given, settings = settings, watching.adapted(systemd.with_its_sockets(settings))
     if takeover.is_trial():
         children.end(_trial(settings, log), log)
     before = takeover.inherited()
-    detached = detach() if settings.daemon and before is None else None
+    detached = detach() if settings.daemon and before is None and os.getpid() != 1 else None
     wakeup = Wakeup(before.wakeup if isinstance(before, Inheritance) else None)
     log.info("Starting pyserve %s", __version__)
-    for remark in (*remarks, *(starter.remarks(settings, titled=titled) if before is None else ())):
+    for remark in (*remarks, *(_remarks(given, titled) if before is None else ())):
         log.warning("%s", remark)
-    settings = watching.adapted(settings, log)
     try:
         wakeup.install()
         with equipped(settings, log, wakeup, origin, entry or run, before) as equipment:
@@ -71,6 +71,13 @@ def serve(settings: Settings, *, entry: Entry | None = None, remarks: Iterable[s
     if equipment.hooks.broken:
         return EXIT_MASTER_BROKE
     return code if equipment.hooks.on_exit() else EXIT_HOOK_FAILED
+
+
+def _remarks(given: Settings, titled: bool) -> Iterator[str]:
+    """What is to be said once about how this server was started."""
+    yield from starter.remarks(given, titled=titled)
+    yield from systemd.remarks(given)
+    yield from watching.remarks(given)
 
 
 def _trial(settings: Settings, log: ErrorLog) -> int:

@@ -31,8 +31,8 @@ def remarks(settings: Settings, *, titled: bool) -> Iterator[str]:
             f"Process 1 is {shell}, which keeps SIGTERM to itself: stopping the container waits in vain, then kills. "
             'Put exec before pyserve in the script, or use the exec form: CMD ["pyserve", ...]'
         )
-    if settings.daemon and "NOTIFY_SOCKET" in os.environ:
-        yield "--daemon does not suit Type=notify: systemd watches the process that it started, and that one ends"
+    if settings.daemon and os.getpid() == 1:
+        yield "--daemon has no effect on process 1: the container would end with it"
 
 
 def deaf_shell(proc: Path) -> str | None:

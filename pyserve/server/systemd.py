@@ -11,9 +11,11 @@ import math
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from pyserve.settings import DEFAULTS
 
 if TYPE_CHECKING:
     from pyserve.settings import Settings
@@ -22,18 +24,28 @@ if TYPE_CHECKING:
 _FIRST_FD: Final = 3
 
 
-def with_its_sockets(settings: Settings, log: ErrorLog) -> Settings:
+def with_its_sockets(settings: Settings) -> Settings:
     """The settings, with the sockets that systemd has opened for this process as `bind`, which is ignored then, as
     gunicorn does.
 
     The variables stay: the next life of this process must find them, too, and nobody else takes them for his.
     """
-    meant, count = _number(os.environ, "LISTEN_PID"), _number(os.environ, "LISTEN_FDS")
-    if count and meant == os.getpid():
-        return dataclasses.replace(settings, bind=tuple(f"fd://{fd}" for fd in range(_FIRST_FD, _FIRST_FD + count)))
-    if count and meant == os.getppid():
-        log.warning("The sockets from systemd are for process %s, our parent: start pyserve with exec there", meant)
-    return settings
+    count = _number(os.environ, "LISTEN_FDS")
+    if not count or _number(os.environ, "LISTEN_PID") != os.getpid():
+        return settings
+    return dataclasses.replace(settings, bind=tuple(f"fd://{fd}" for fd in range(_FIRST_FD, _FIRST_FD + count)))
+
+
+def remarks(settings: Settings) -> Iterator[str]:
+    """What the log should warn of, one line each. settings: as they were given."""
+    sockets = with_its_sockets(settings).bind
+    if sockets is not settings.bind and not set(settings.bind) <= {*DEFAULTS.bind, *sockets}:
+        yield f"--bind {','.join(settings.bind)} is not used: systemd has opened the sockets"
+    meant = _number(os.environ, "LISTEN_PID")
+    if _number(os.environ, "LISTEN_FDS") and meant == os.getppid():
+        yield f"The sockets from systemd are for process {meant}, our parent: start pyserve with exec there"
+    if settings.daemon and "NOTIFY_SOCKET" in os.environ:
+        yield "--daemon does not suit Type=notify: systemd watches the process that it started, and that one ends"
 
 
 def _number(environ: Mapping[str, str], variable: str) -> int:

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import importlib.util
 import os
 import select
 import signal
 import time
 import traceback
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from pyserve.server import children
@@ -39,17 +41,31 @@ _LONGEST: Final = 0.6
 _SHOWN: Final = 3
 
 
-def adapted(settings: Settings, log: ErrorLog) -> Settings:
-    """What goes together with `reload`; the log is told what does not."""
+def adapted(settings: Settings) -> Settings:
+    """What goes together with `reload`."""
     if not settings.reload:
         return settings
     if not isinstance(settings.app, str):
-        log.warning("--reload has no effect on an application that was given as an object: give module:attribute")
         return dataclasses.replace(settings, reload=False)
-    log.warning("Reloader is on. Use in development only!")
-    if settings.preload_app:
-        log.warning("--preload has no effect with --reload: each worker loads the application anew")
     return dataclasses.replace(settings, preload_app=False)
+
+
+def remarks(settings: Settings) -> Iterator[str]:
+    """What the log should warn of, one line each. settings: as they were given."""
+    if not settings.reload:
+        return
+    if not isinstance(settings.app, str):
+        yield "--reload has no effect on an application that was given as an object: give module:attribute"
+        return
+    yield "Reloader is on. Use in development only!"
+    if settings.preload_app:
+        yield "--preload has no effect with --reload: each worker loads the application anew"
+    for path in settings.reload_dirs:
+        if not os.path.isdir(path):
+            yield f"--reload-dir {path}: there is no such directory yet"
+    for path in settings.reload_extra_files:
+        if not glob.has_magic(path) and not os.path.exists(path):
+            yield f"--reload-extra-file {path}: there is no such file yet"
 
 
 class Watch:

@@ -39,7 +39,6 @@ def test_without_proc(tmp_path):
 
 
 def test_remarks(monkeypatch, tmp_path):
-    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     monkeypatch.setattr("pyserve.server.starter._PROC", proc(tmp_path, ("sh", "-c", "pyserve; true")))
     assert list(remarks(Settings(), titled=False)) == []
     assert "setproctitle" in next(remarks(Settings(proc_name="a"), titled=False))
@@ -49,5 +48,7 @@ def test_remarks(monkeypatch, tmp_path):
     assert line.startswith("Process 1 is sh, which keeps SIGTERM to itself")
     assert "\n" not in line
     monkeypatch.undo()
-    monkeypatch.setenv("NOTIFY_SOCKET", "@x")
-    assert "Type=notify" in list(remarks(Settings(daemon=True), titled=True))[-1]
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    assert list(remarks(Settings(daemon=True), titled=True)) == [
+        "--daemon has no effect on process 1: the container would end with it"
+    ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyserve.server.systemd import Health, Notifier, with_its_sockets
+from pyserve.server.systemd import Health, Notifier, remarks, with_its_sockets
 from pyserve.settings import Settings
 
 
@@ -150,25 +150,37 @@ def test_a_manager_that_is_gone(log, tmp_path):
 # Sockets
 
 
-def with_environment(monkeypatch, log, **variables: object) -> tuple[str, ...]:
+def with_environment(monkeypatch, *binds: str, **variables: object) -> tuple[tuple[str, ...], list[str]]:
+    """Where it listens, and what is to be said about it."""
     for name, value in variables.items():
         monkeypatch.setenv(name, str(value))
-    return with_its_sockets(Settings(bind=("127.0.0.1:8000",)), log).bind
+    given = Settings(bind=binds or ("127.0.0.1:8000",))
+    return with_its_sockets(given).bind, list(remarks(given))
 
 
-def test_sockets_take_the_place_of_bind(monkeypatch, log):
-    assert with_environment(monkeypatch, log, LISTEN_PID=os.getpid(), LISTEN_FDS=2) == ("fd://3", "fd://4")
-    assert log.lines == []
+def test_sockets_take_the_place_of_bind(monkeypatch):
+    both = ("fd://3", "fd://4")
+    assert with_environment(monkeypatch, LISTEN_PID=os.getpid(), LISTEN_FDS=2) == (both, [])
+    assert with_environment(monkeypatch, "fd://3") == (both, [])
+    bind, said = with_environment(monkeypatch, ":80", "fd://3")
+    assert bind == both
+    assert said == ["--bind :80,fd://3 is not used: systemd has opened the sockets"]
 
 
 @pytest.mark.parametrize("fds", ["0", "", "-1", "many"])
-def test_no_sockets(monkeypatch, log, fds):
-    bind = ("127.0.0.1:8000",)
-    assert with_environment(monkeypatch, log, LISTEN_PID=os.getpid(), LISTEN_FDS=fds) == bind
-    assert with_environment(monkeypatch, log, LISTEN_PID=1, LISTEN_FDS=2) == bind or os.getppid() == 1
+def test_no_sockets(monkeypatch, fds):
+    here = ("127.0.0.1:8000",)
+    assert with_environment(monkeypatch, LISTEN_PID=os.getpid(), LISTEN_FDS=fds) == (here, [])
+    assert with_environment(monkeypatch, LISTEN_PID=os.getpid() + 1, LISTEN_FDS=2) == (here, [])
 
 
-def test_sockets_for_our_parent(monkeypatch, log):
+def test_sockets_for_our_parent(monkeypatch):
     """`ExecStart=/bin/sh -c 'pyserve ...; true'`: the shell is the one that was meant."""
-    assert with_environment(monkeypatch, log, LISTEN_PID=os.getppid(), LISTEN_FDS=1) == ("127.0.0.1:8000",)
-    assert "exec" in log.lines[0]
+    bind, (said,) = with_environment(monkeypatch, LISTEN_PID=os.getppid(), LISTEN_FDS=1)
+    assert bind == ("127.0.0.1:8000",)
+    assert "exec" in said
+
+
+def test_a_daemon_of_systemds(monkeypatch):
+    monkeypatch.setenv("NOTIFY_SOCKET", "@x")
+    assert "Type=notify" in next(remarks(Settings(daemon=True)))

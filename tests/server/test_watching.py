@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyserve.server.wakeup import Wakeup
-from pyserve.server.watching import Watch, adapted, begin
+from pyserve.server.watching import Watch, adapted, begin, remarks
 from pyserve.settings import Settings
 
 PATIENCE = 20.0
@@ -29,15 +29,28 @@ def log() -> Log:
     return Log()
 
 
-def test_what_goes_together(log):
-    assert adapted(Settings(app="a", preload_app=True), log).preload_app
-    assert log.lines == []
-    settings = adapted(Settings(app="a", preload_app=True, reload=True), log)
-    assert (settings.reload, settings.preload_app) == (True, False)
-    assert [line.partition(":")[0] for line in log.lines] == ["warning", "warning"]
-    assert "--preload has no effect" in log.lines[1]
-    assert not adapted(Settings(app=print, reload=True), log).reload
-    assert "given as an object" in log.lines[2]
+def test_what_goes_together():
+    plain = Settings(app="a", preload_app=True)
+    assert adapted(plain) is plain
+    assert list(remarks(plain)) == []
+    both = Settings(app="a", preload_app=True, reload=True)
+    assert (adapted(both).reload, adapted(both).preload_app) == (True, False)
+    first, second = remarks(both)
+    assert first == "Reloader is on. Use in development only!"
+    assert "--preload has no effect" in second
+    given = Settings(app=print, reload=True)
+    assert not adapted(given).reload
+    assert "given as an object" in next(remarks(given))
+
+
+def test_what_is_not_there_yet():
+    given = Settings(
+        app="a", reload=True, reload_dirs=("/no/such", "/"), reload_extra_files=("/no/file", "/no/*.x", os.devnull)
+    )
+    assert list(remarks(given))[1:] == [
+        "--reload-dir /no/such: there is no such directory yet",
+        "--reload-extra-file /no/file: there is no such file yet",
+    ]
 
 
 # The master's side
