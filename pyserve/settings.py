@@ -274,6 +274,14 @@ class Settings:
         kinds.whole(1),
         "How many connections a worker holds. Unset: what the limit of descriptors allows.",
     )
+    limit_concurrency: int | None = setting(
+        Group.WORKERS,
+        "--limit-concurrency",
+        None,
+        kinds.whole(1),
+        "How many requests a worker has in flight at once: others are answered 503 with Retry-After; idle connections "
+        "do not count. Unset: no limit.",
+    )
     preload_app: bool = setting(
         Group.WORKERS, "--preload", False, kinds.switch(), "Load the application in the master, before the workers."
     )
@@ -548,6 +556,14 @@ class Settings:
         30.0,
         kinds.seconds(),
         "Replace a worker that makes no progress for so long; 0: never.",
+    )
+    request_timeout: float = setting(
+        Group.TIMEOUTS,
+        "--request-timeout",
+        0.0,
+        kinds.seconds(),
+        "How long the application may take for a request, to the end of its response, streams included: then the "
+        "client is answered 504, or the response is broken off; 0: no limit.",
     )
     graceful_timeout: float = setting(
         Group.TIMEOUTS,

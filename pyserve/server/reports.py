@@ -96,7 +96,7 @@ class Reports:
         counted = slot.totals()
         self._log.debug(
             "Worker (pid:%s) served %d requests, errors: %d, bytes in: %d, out: %d, "
-            "timeouts: header %d, body %d, keep-alive %d, write %d",
+            "timeouts: header %d, body %d, keep-alive %d, write %d, request %d",
             child.pid,
             counted.requests,
             counted.errors,
@@ -106,6 +106,7 @@ class Reports:
             counted.body,
             counted.keepalive,
             counted.write,
+            counted.request,
         )
 
 

@@ -6,6 +6,8 @@
     output write_timeout from the last octet that the peer took, while some wait, and no slower than write_min_rate
     linger `LINGER` from the half-close
 
+and of a request the application's: request_timeout from the application's call to the end of the response (`overdue`).
+
 A deadline is met late by up to the time between two scans (`Deadlines.step`). The rates are those of `pace`.
 """
 
@@ -51,6 +53,7 @@ class Deadlines:
     body_rate: int = 0
     write_rate: int = 0
     retired_at: float = 0.0
+    request: float = inf
 
     @classmethod
     def of(cls, settings: Settings) -> Deadlines:
@@ -62,12 +65,13 @@ class Deadlines:
             settings.write_timeout or inf,
             settings.body_min_rate if settings.body_timeout else 0,
             settings.write_min_rate if settings.write_timeout else 0,
+            request=settings.request_timeout or inf,
         )
 
     @property
     def step(self) -> float:
         """Seconds between two scans."""
-        return max(0.02, min(1.0, min(self.head, self.body, self.idle, self.write) / 4))
+        return max(0.02, min(1.0, min(self.head, self.body, self.idle, self.write, self.request) / 4))
 
     def inward(self, message: int, octets: int) -> Pace:
         """The credit of a peer whose content is waited for; see `Pace`."""

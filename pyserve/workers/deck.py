@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pyserve.protocol.wsgi import make_environ
 from pyserve.workers.bodies import Bodies
 from pyserve.workers.deadlines import Deadlines
+from pyserve.workers.gate import Gate
 from pyserve.workers.patience import Patience
 from pyserve.workers.proxies import Keys
 from pyserve.workers.table import Table
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pyserve.workers.doors import Doors
     from pyserve.workers.lookout import Lookout
     from pyserve.workers.relay import Relay
+    from pyserve.workers.timed_connection import TimedConnection
 
 
 class Deck:
@@ -24,12 +26,14 @@ class Deck:
     make_environ: `protocol.wsgi`'s, or what calls a hook before it.
 
     keeps_environ: the access log asks for environ variables. crowded: accepting pauses until there is room. drowsy: the
-    lookout sleeps for longer than a line of the access log may wait. stopping: all threads are to return.
+    lookout sleeps for longer than a line of the access log may wait. stopping: all threads are to return. running: the
+    connections whose requests the application has, where there is a deadline for that. gate: where only so many
+    requests may be in flight.
     """
 
     __slots__ = (
-        "application", "bodies", "crew", "crowded", "deadlines", "doors", "drowsy", "keeps_environ", "keys", "lookout",
-        "make_environ", "patience", "relay", "stopping", "table",
+        "application", "bodies", "crew", "crowded", "deadlines", "doors", "drowsy", "gate", "keeps_environ", "keys",
+        "lookout", "make_environ", "patience", "relay", "running", "stopping", "table",
     )  # fmt: skip
 
     doors: Doors
@@ -47,6 +51,8 @@ class Deck:
         self.deadlines = Deadlines.of(settings)
         self.bodies = Bodies(settings.body_buffer_size, settings.body_buffer_total)
         self.keeps_environ = False
+        self.running: set[TimedConnection] = set()
+        self.gate = Gate(settings.limit_concurrency or 0, crew.log)
         self.crowded = False
         self.drowsy = False
         self.stopping = False

@@ -17,6 +17,7 @@ import resource
 import select
 import socket
 import threading
+import types
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -284,12 +285,21 @@ class Doors:
 
 
 def _maker(deck: Deck) -> type[Connection]:
-    """What drives a connection; what TLS needs is loaded for TLS only."""
-    if deck.crew.certificates is None:
-        return Connection
-    from pyserve.workers.tls_connection import TlsConnection
+    """What drives a connection; what not every server needs is loaded where it is needed."""
+    settings = deck.crew.settings
+    kind = Connection
+    if deck.crew.certificates is not None:
+        from pyserve.workers.tls_connection import TlsConnection as kind
+    kinds: list[type[Connection]] = [kind]
+    if settings.request_timeout:
+        from pyserve.workers.timed_connection import TimedConnection
 
-    return TlsConnection
+        kinds.insert(0, TimedConnection)
+    if settings.limit_concurrency:
+        from pyserve.workers.limited_connection import LimitedConnection
+
+        kinds.insert(0, LimitedConnection)
+    return kind if len(kinds) == 1 else types.new_class("MixedConnection", tuple(kinds))
 
 
 def _readable(listener: socket.socket) -> bool:

@@ -19,13 +19,13 @@ class Hand(Owner):
     """One serving thread.
 
     exchange: the one that the application is answering, or None. since: when it began or last got octets in or out
-    (seconds, monotonic). For the lookout, who reads both from its own thread.
+    (seconds, monotonic). ident: of the thread. For the lookout, who reads them from its own.
 
     relieves, aside, holds, gate, told: what `relay` knows of it: whether it is a relief, waits for its client, holds
     the baton; where it rests; and what of its words has been accounted for.
     """
 
-    __slots__ = ("_deck", "_events", "aside", "exchange", "gate", "holds", "relieves", "since", "told")
+    __slots__ = ("_deck", "_events", "aside", "exchange", "gate", "holds", "ident", "relieves", "since", "told")
 
     def __init__(self, deck: Deck, words: memoryview[int], threads: int, *, relieves: bool = False) -> None:
         super().__init__(words)
@@ -38,9 +38,11 @@ class Hand(Owner):
         self._events = 1 if threads > 1 else _EVENTS
         self.exchange: Exchange | None = None
         self.since = 0.0
+        self.ident = 0
 
     def work(self) -> None:
         """Serve until the deck is stopping."""
+        self.ident = threading.get_ident()
         deck = self._deck
         relay = deck.relay
         poll = deck.table.epoll.poll

@@ -174,6 +174,8 @@ class Lookout(Owner):
         """End what has missed its deadline."""
         deck = self._deck
         table = deck.table
+        for running in tuple(deck.running):
+            running.look(self, now)
         for number, connection in enumerate(tuple(table.parked.values()), 1):
             if number % AT_ONCE == 0:
                 sleep(_BETWEEN)  # those who serve need the interpreter

@@ -28,6 +28,7 @@ from pyserve.workers.stream import Stream
 from pyserve.workers.watcher import Watcher
 
 _T = TypeVar("_T")
+_Kind = TypeVar("_Kind", bound=Stream)
 
 _TURNS = 4  # of the loop, within which a connection that was accepted is made, and one that was closed is lost
 
@@ -58,6 +59,19 @@ def new_loop(kind: str) -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
+def _registry(crew: Crew) -> type[Registry]:
+    if not crew.settings.limit_concurrency:
+        return Registry
+    from pyserve.workers.limited_stream import LimitedRegistry
+
+    return LimitedRegistry
+
+
+def _mix(*kinds: type[Stream]) -> Any:
+    """One class made of several."""
+    return type(kinds[-1].__name__, kinds, {"__slots__": ()})
+
+
 class AsyncWorker:
     """Serves until it is told to stop. loop: the event loop, made but not yet running."""
 
@@ -68,7 +82,7 @@ class AsyncWorker:
         self._slot = crew.context.slot
         self.loop = new_loop(crew.settings.loop)
         self._changed = asyncio.Event()  # the crew's phase, a connection's end or a task's
-        self._registry = Registry(self.loop, crew, self._changed.set)
+        self._registry = _registry(crew)(self.loop, crew, self._changed.set)
         self._lifespan: LifespanRunner | None = None
         self._stop_pool: Callable[[], None] | None = None
 
@@ -183,8 +197,13 @@ class AsyncWorker:
         kind = AsgiStream
         if self._crew.request_hooks is not None:
             from pyserve.workers.hooked_stream import HookedAsgiStream as kind
+        if self._settings.request_timeout:
+            from pyserve.workers.timed_stream import TimedAsgiStream
+
+            kind = _mix(TimedAsgiStream, kind)
         registry = self._registry
         listeners = self._crew.context.listeners
+        kind = self._limited(kind)
         return [(listener, partial(kind, registry, Door(listener))) for listener in listeners]
 
     def _wsgi_doors(self) -> list[tuple[socket.socket, Factory]]:
@@ -197,10 +216,25 @@ class AsyncWorker:
         self._stop_pool = hall.pool.stop
         multiprocess = self._crew.context.multiprocess
         surroundings = Surroundings(settings.root_path, error_stream(self._log), hall.pool.size > 1, multiprocess)
+        kind = WsgiStream
+        if settings.request_timeout:
+            from pyserve.workers.timed_stream import TimedCall
+            from pyserve.workers.timed_stream import TimedWsgiStream as kind
+
+            hall.call = TimedCall
+        kind = self._limited(kind)
         return [
-            (listener, partial(WsgiStream, registry, Door(listener), hall, Templates(listener, surroundings)))
+            (listener, partial(kind, registry, Door(listener), hall, Templates(listener, surroundings)))
             for listener in self._crew.context.listeners
         ]
+
+    def _limited(self, kind: type[_Kind]) -> type[_Kind]:
+        """The class of streams, or with `--limit-concurrency` one made of it."""
+        if not self._settings.limit_concurrency:
+            return kind
+        from pyserve.workers.limited_stream import LimitedStream
+
+        return cast(type[_Kind], _mix(LimitedStream, kind))
 
     # The end
 

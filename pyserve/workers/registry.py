@@ -75,6 +75,7 @@ class Registry:
         self.streams: set[Stream] = set()
         self.tasks: dict[Exchange, asyncio.Future[None]] = {}
         self.acceptor: Acceptor | None = None
+        self._timed = bool(crew.settings.request_timeout)
         self._changed = changed
         self._candidates: list[tuple[float, Stream]] = []
         self._unseen: list[Stream] = []  # connections that this round of `check` has still to judge
@@ -128,6 +129,11 @@ class Registry:
             what = "completing its response" if exchange.status else "starting a response"
             self.crew.log.error("ASGI application returned without %s: %s", what, request_line(exchange))
 
+    def unheeded(self, exchange: Exchange) -> None:
+        """Some time ago a request was cancelled."""
+        if exchange in self.tasks:
+            self.crew.log.error("The application goes on although it was cancelled: %s", request_line(exchange))
+
     def refused(self, stream: Stream, error: ProtocolError) -> None:
         """A peer has broken the protocol or missed a deadline."""
         self.crew.log_refusal(stream, error.text)
@@ -160,6 +166,8 @@ class Registry:
         return _BETWEEN if self._unseen else max(_BETWEEN, self._round_ends - now)
 
     def _judge(self, stream: Stream, now: float) -> None:
+        if self._timed and stream.look(now):
+            return
         if overstays(stream, self.deadlines, now):
             stream.transport.abort()
             return

@@ -56,6 +56,7 @@ TIMEOUTS_HEADER: Final = 5
 TIMEOUTS_BODY: Final = 6
 TIMEOUTS_KEEPALIVE: Final = 7
 TIMEOUTS_WRITE: Final = 8
+TIMEOUTS_REQUEST: Final = 9
 _THREAD_WORDS: Final = 16  # two cache lines: threads of one worker do not slow each other down
 
 # Words of the board itself.
@@ -79,7 +80,8 @@ class State(enum.IntEnum):
 
 
 class Totals(NamedTuple):
-    """Counters of a worker over all its threads; the last four are deadlines that clients have missed, by kind."""
+    """Counters of a worker over all its threads; the last five are deadlines that were missed, by kind: four by
+    clients, `request` by the application."""
 
     requests: int
     bytes_in: int
@@ -89,6 +91,7 @@ class Totals(NamedTuple):
     body: int
     keepalive: int
     write: int
+    request: int
 
 
 _COUNTED: Final = (
@@ -100,6 +103,7 @@ _COUNTED: Final = (
     TIMEOUTS_BODY,
     TIMEOUTS_KEEPALIVE,
     TIMEOUTS_WRITE,
+    TIMEOUTS_REQUEST,
 )
 
 

@@ -98,6 +98,10 @@ class Stream(Writer):
         if header.client is not None:
             self.remote = remote_of(header.client)
 
+    def look(self, now: float) -> bool:
+        """Called from time to time where requests may take only so long: whether the present one has, and is over."""
+        return False
+
     def secured(self, tls: TlsChannel) -> None:
         """The TLS handshake is over; before that nothing is received."""
 

@@ -51,7 +51,7 @@ _THREAD = Owner.THREAD
 class Hall:
     """What the WSGI requests of one worker share: threads, environ keys, and the memory for content that arrives.
 
-    make_environ: `protocol.wsgi`'s, or what calls a hook before it.
+    make_environ: `protocol.wsgi`'s, or what calls a hook before it. call: the class of calls.
     """
 
     def __init__(self, settings: Settings, hooks: "RequestHooks | None" = None) -> None:
@@ -59,6 +59,7 @@ class Hall:
         self.pool = Pool(settings.threads if settings.threads > 1 else default_size())
         self.keys = Keys(settings)
         self.bodies = Bodies(settings.body_buffer_size, settings.body_buffer_total)
+        self.call = Call
 
 
 class Call:
@@ -258,7 +259,7 @@ class WsgiStream(Stream):
             exchange.fail(error.status, error.text)
             self.flush()
             return
-        self._call = call = Call(self, exchange, self.environ)
+        self._call = call = self._hall.call(self, exchange, self.environ)
         self._owner = _THREAD
         registry.tasks[exchange] = call.running
         self._hall.pool.submit(call.run)

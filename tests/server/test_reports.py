@@ -19,6 +19,7 @@ from pyserve.workers.scoreboard import (
     TIMEOUTS_BODY,
     TIMEOUTS_HEADER,
     TIMEOUTS_KEEPALIVE,
+    TIMEOUTS_REQUEST,
     TIMEOUTS_WRITE,
     Scoreboard,
 )
@@ -94,7 +95,7 @@ def test_a_worker_that_was_told_to_go_or_has_never_served_ended_no_request(log, 
 def test_what_a_worker_has_counted(log):
     slot = Scoreboard(1, 2).slot(0)
     order = (REQUESTS, ERRORS, BYTES_IN, BYTES_OUT)
-    deadlines = (TIMEOUTS_HEADER, TIMEOUTS_BODY, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE)
+    deadlines = (TIMEOUTS_HEADER, TIMEOUTS_BODY, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE, TIMEOUTS_REQUEST)
     for thread in slot.threads:
         for value, index in enumerate((*order, *deadlines), 1):
             thread.words[index] += value
@@ -103,7 +104,7 @@ def test_what_a_worker_has_counted(log):
         (
             "debug",
             "Worker (pid:42) served 2 requests, errors: 4, bytes in: 6, out: 8, "
-            "timeouts: header 10, body 12, keep-alive 14, write 16",
+            "timeouts: header 10, body 12, keep-alive 14, write 16, request 18",
         )
     ]
 
