@@ -7,6 +7,7 @@ settings: there an unknown name is an error.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.machinery
 import importlib.util
@@ -14,7 +15,7 @@ import os
 import sys
 import tomllib
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import CodeType, ModuleType, TracebackType
 from typing import Any, Final
@@ -112,13 +113,32 @@ def _code(path: str, octets: bytes) -> CodeType:
 
 
 def executed(location: str, act: Callable[[], Any]) -> Any:
-    """What `act` returns; ConfigFileError, with the traceback of the code that it runs, if it fails."""
+    """What `act` returns; ConfigFileError, with the traceback of the code that it runs, if it fails.
+
+    What the code does to the working directory is undone, as with gunicorn: the settings' paths, and the next life of
+    this process, count from where it was started.
+    """
     try:
-        return act()
+        with _same_directory():
+            return act()
     except Exception as error:
         shown = "".join(traceback.format_exception(type(error), error, _own(error.__traceback__)))
         text = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(": ")
         raise ConfigFileError(f"{location} failed: {text}", shown) from None
+
+
+@contextlib.contextmanager
+def _same_directory() -> Iterator[None]:
+    try:
+        before = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # gone, or not to be read: where is said
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.fchdir(before)
+        os.close(before)
 
 
 def _own(trace: TracebackType | None) -> TracebackType | None:

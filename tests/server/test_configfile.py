@@ -1,5 +1,6 @@
 """Configuration files: which is read, how it is executed, what of it is a setting, what goes wrong."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -73,6 +74,14 @@ def test_a_file_is_executed_like_gunicorns(directory: Path) -> None:
     assert dict(values) == {"accesslog": str(directory / "gunicorn.conf.py"), "errorlog": "__config__", "workers": 5}
     assert "__config__" in sys.modules
     assert {entry.name for entry in os.scandir(directory) if "conf" in entry.name} == {"gunicorn.conf.py"}
+
+
+def test_a_file_does_not_move_the_server(directory: Path) -> None:
+    (directory / "src").mkdir()
+    for text in ("import os\nos.chdir('src')\nworkers = 3\n", "import os\nos.chdir('src')\n1 / 0\n"):
+        with contextlib.suppress(ConfigFileError):
+            assert dict(written(directory, text).layer.values) == {"workers": 3}
+        assert Path.cwd() == directory
 
 
 def test_none_is_a_value_where_a_setting_may_be_without_one(directory: Path) -> None:
