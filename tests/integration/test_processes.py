@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,12 @@ Serve = Callable[..., Server]
 
 UID, GID = 12345, 54321  # of nobody that the system knows
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+# Of an interpreter below a home that is closed to others. Up to 3.11 the application of these tests has all it needs
+# before it becomes another user; later ones load modules of their own when an application is looked for.
+others_can_run = pytest.mark.skipif(
+    sys.version_info >= (3, 12) and not all(place.stat().st_mode & 1 for place in Path(os.__file__).resolve().parents),
+    reason="the interpreter of the tests can be run by root only",
+)
 
 
 def facts(server: Server, path: str = "/") -> dict[str, Any]:
@@ -44,6 +51,7 @@ def public() -> Iterator[Path]:
 
 
 @as_root
+@others_can_run
 def test_workers_give_up_their_rights(public: Path) -> None:
     """Before the application is loaded; their logs can be opened again after a rotation, and sockets are theirs."""
     (public / "logs").mkdir()  # root's: nobody else can make a file there
@@ -70,6 +78,7 @@ def test_workers_give_up_their_rights(public: Path) -> None:
 
 
 @as_root
+@others_can_run
 def test_the_application_is_loaded_without_them(public: Path) -> None:
     server = Server(public, "who:loaded", "-u", str(UID), "-e", "COLOUR=blue")
     with running(server), server.client() as client:
@@ -262,6 +271,24 @@ def test_notifications(serve: Serve, tmp_path: Path, options: tuple[str, ...]) -
     manager.hears("READY")
     server.stop()
     assert manager.hears("STOPPING")["STATUS"] == "Stopping"
+    manager.socket.close()
+
+
+def test_another_master_is_the_services_main_process(serve: Serve, tmp_path: Path) -> None:
+    """USR2, and then the old one is stopped: what stops is not the service."""
+    manager = Manager(tmp_path / "notify")
+    server = serve("who:app", environ={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    manager.hears("READY")
+    server.send(signal.SIGUSR2)
+    new = int(manager.hears("READY")["MAINPID"])
+    assert new != server.pid
+    server.send(signal.SIGTERM)
+    assert manager.hears("MAINPID") == {"MAINPID": str(new)}
+    server.process.wait(PATIENCE)
+    assert facts(server)["uids"]
+    os.kill(new, signal.SIGTERM)
+    server.ends(0)
+    assert manager.hears("STOPPING")
     manager.socket.close()
 
 
