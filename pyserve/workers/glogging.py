@@ -122,7 +122,7 @@ class Logger:
 
     def reopen_files(self) -> None:
         """Open all files anew (USR1)."""
-        loggers.reopen_files()
+        loggers.reopen_files(self.error)
 
     def close_on_exec(self) -> None:
         """Nothing: Python's files are not inherited by what is executed (PEP 446)."""

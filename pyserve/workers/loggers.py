@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -182,9 +182,12 @@ class Loggers:
             if self.voice is not None:
                 self.voice.reopen_files()
             else:
-                reopen_files()
-        except Exception:
-            self._log.put("ERROR", "The log files could not be opened anew")
+                reopen_files(self._report)
+        except Exception as error:
+            self._report(f"The log files could not be opened anew: {error}")
+
+    def _report(self, text: str) -> None:
+        self._log.put("ERROR", text)
 
 
 def enable() -> None:
@@ -259,8 +262,9 @@ def _handlers_of(logger: logging.Logger) -> Iterator[logging.Handler]:
         at = at.parent if at.propagate else None
 
 
-def reopen_files() -> None:
-    """Open the files of all handlers of `logging` anew, also those of the root logger."""
+def reopen_files(report: Callable[[str], object]) -> None:
+    """Open the files of all handlers of `logging` anew, also those of the root logger. report: told, in a sentence, of
+    one that cannot be opened; the handler then goes on with the old one."""
     found = {handler for logger in _all_loggers() for handler in logger.handlers}
     for handler in found:
         if not isinstance(handler, logging.FileHandler):
@@ -268,20 +272,20 @@ def reopen_files() -> None:
         lock: Any = handler.lock
         if lock is not None and lock._is_owned():
             # A signal has interrupted this very thread while it writes there: it must be done with that first.
-            threading.Thread(target=_reopen, args=(handler,), daemon=True).start()
+            threading.Thread(target=_reopen, args=(handler, report), daemon=True).start()
         else:
-            _reopen(handler)
+            _reopen(handler, report)
 
 
-def _reopen(handler: logging.FileHandler) -> None:
+def _reopen(handler: logging.FileHandler, report: Callable[[str], object]) -> None:
     handler.acquire()
     try:
         if handler.stream is not None:
             stream = handler._open()  # first the new one: where that fails the old one goes on
             handler.stream, old = stream, handler.stream
             old.close()
-    except OSError:
-        pass
+    except OSError as error:
+        report(f"Log file {handler.baseFilename!r} cannot be opened anew: {error.strerror}")
     finally:
         handler.release()
 

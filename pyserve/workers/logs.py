@@ -225,7 +225,7 @@ class ErrorLog:
             self.put("ERROR", f"Logging has failed; what it does not take is written here\n{traceback.format_exc()}")
 
     def _write(self, level: int, msg: object, args: tuple[object, ...], options: dict[str, Any]) -> None:
-        self.put(_NAMES.get(level, f"LEVEL {level}"), _text(msg, args) + _trace(options))
+        self.put(_NAMES.get(level, f"Level {level}"), _text(msg, args) + _trace(options))
 
     def _capture(self) -> None:
         """Have what is printed go to the file. What was a file before is told to be one of lines: the application's

@@ -9,6 +9,7 @@ import pytest
 
 from pyserve.values import kinds, processors
 from pyserve.values.kinds import Kind, near
+from pyserve.values.log_addresses import parse_statsd_address
 
 
 def app(environ: Any, start_response: Any) -> list[bytes]:
@@ -52,6 +53,15 @@ GOOD: list[tuple[str, Kind, object, object]] = [
     ("level", kinds.level("debug", "info", "error"), 15, "info"),
     ("level", kinds.level("debug", "info", "error"), 30, "error"),
     ("seconds", kinds.seconds(zero=0.5), 0, 0.5),
+    ("dotted", kinds.dotted(), "a.b.C", "a.b.C"),
+    ("dotted", kinds.dotted(), "a.b:C", "a.b.C"),
+    ("dotted", kinds.dotted(), "simple", "simple"),
+    ("dotted", kinds.dotted(), Kind, Kind),
+    ("mapping", kinds.mapping(), {"a": 1}, {"a": 1}),
+    ("mapping", kinds.mapping(), {}, None),
+    ("facility", kinds.facility(), "LOCAL7", "local7"),
+    ("address_of", kinds.address_of("statsd", "", parse_statsd_address), "unix:///a", "unix:///a"),
+    ("address_of", kinds.address_of("statsd", "", parse_statsd_address), "", None),
     ("switch", kinds.switch(), True, True),
     ("switch", kinds.switch(), False, False),
     ("switch", kinds.switch(), "1", True),
@@ -104,6 +114,10 @@ BAD: list[tuple[str, Kind, object]] = [
     *(("host", kinds.host(), given) for given in ("", "localhost:80", "a b", "http://x", 1)),
     *(("addresses", kinds.addresses(), given) for given in ("", (), [1], 1, ":1,", "x:y")),
     *(("application", kinds.application(), given) for given in ("", "a b", 1, None)),
+    *(("dotted", kinds.dotted(), given) for given in ("", "a b", ".a", "a-b", 1, None, print)),
+    *(("mapping", kinds.mapping(), given) for given in ("{}", None, 1, [])),
+    *(("facility", kinds.facility(), given) for given in ("", "local8", None)),
+    *(("address_of", kinds.address_of("statsd", "", parse_statsd_address), given) for given in ("a b:x", "a:b", 1)),
     *(("hook", kinds.hook("server"), given) for given in ("", "f", "a b.c", ".f", "..", 1, None, [])),
 ]
 

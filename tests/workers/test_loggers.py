@@ -254,7 +254,7 @@ def test_a_file_that_is_just_written_to_is_opened_anew_after_that(log: ErrorLog,
     assert handler.stream is not before
 
 
-def test_a_file_that_cannot_be_opened_anew_stays(log: ErrorLog, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_anew_stays(log: ErrorLog, tmp_path: Path, text: Callable[[], str]) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     handler = logging.FileHandler(folder / "handler.log")
@@ -263,6 +263,7 @@ def test_a_file_that_cannot_be_opened_anew_stays(log: ErrorLog, tmp_path: Path) 
     log.reopen()
     log.info("kept")
     assert (tmp_path / "moved" / "handler.log").read_text() == "kept\n"
+    assert f"[ERROR] Log file '{folder}/handler.log' cannot be opened anew: No such file or directory\n" in text()
 
 
 class Voice:

@@ -12,7 +12,7 @@ import pytest
 from pyserve.workers import logs
 from pyserve.workers.logs import ErrorLog, escape
 
-RECORD = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[(\d+)\] \[([A-Z]+)\] (.*)", re.DOTALL)
+RECORD = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[(\d+)\] \[([A-Za-z0-9 ]+)\] (.*)", re.DOTALL)
 
 
 def records(path: Path) -> list[tuple[str, str]]:
@@ -87,6 +87,50 @@ def test_argument_that_cannot_be_printed(tmp_path: Path) -> None:
 
     ErrorLog(str(tmp_path / "log")).error("%s", Broken())
     assert records(tmp_path / "log") == [("ERROR", "%s (arguments: Broken)\n")]
+
+
+def test_what_the_methods_of_logging_take(tmp_path: Path) -> None:
+    log = ErrorLog(str(tmp_path / "log"), "debug")
+    log.info("%(a)s", {"a": 1})
+    log.info(ValueError("no text"))
+    log.info("", extra={"metric": "m", "value": 1, "mtype": "gauge"})
+    log.debug("x", stacklevel=2, extra={"a": 1})
+    log.log("warning", "by name")
+    log.log("strange", "by a name that there is not")
+    log.log(25, "by number")
+    log.warning("stack", stack_info=True)
+    try:
+        raise ValueError("boom")
+    except ValueError as error:
+        log.info("true", exc_info=True)
+        log.info("tuple", exc_info=sys.exc_info())
+        kept = error
+    log.error("object", exc_info=kept)
+    log.exception("nothing is handled")
+    found = records(tmp_path / "log")
+    assert [(level, text.splitlines()[0]) for level, text in found] == [
+        ("INFO", "1"), ("INFO", "no text"), ("DEBUG", "x"), ("WARNING", "by name"),
+        ("INFO", "by a name that there is not"), ("Level 25", "by number"), ("WARNING", "stack"), ("INFO", "true"),
+        ("INFO", "tuple"), ("ERROR", "object"), ("ERROR", "nothing is handled"),
+    ]  # fmt: skip
+    assert "in test_what_the_methods_of_logging_take" in found[6][1]
+    assert [text.count("ValueError: boom") for _, text in found[7:]] == [1, 1, 1, 0]
+
+
+def test_what_is_not_there() -> None:
+    log = ErrorLog()
+    assert log.error_log is None
+    assert log.access_log is None
+    with pytest.raises(AttributeError, match="the log has no attribute 'increment'"):
+        log.increment("a", 1)
+
+
+def test_reopening_by_gunicorns_name(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = ErrorLog(str(path))
+    path.unlink()
+    log.reopen_files()
+    assert path.exists()
 
 
 def test_escape() -> None:
