@@ -2,6 +2,7 @@
 
 import contextlib
 import select
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,34 @@ def test_a_worker_that_is_stuck_is_replaced(serve: Serve, app: str) -> None:
     assert server.logged(r"plain_\w+\.py.* in stuck$")
     with server.client() as client:
         assert client.get("/").text == "hello\n"
+
+
+def test_the_only_thread_of_a_worker_is_in_a_request_that_hangs(serve: Serve) -> None:
+    """Nobody in the worker can serve any more, and its client is answered all the same."""
+    server = serve("plain_wsgi", "--request-timeout", "0.5")
+    (worker,) = server.workers()
+    with server.connect() as connection:
+        send(connection, "GET /stuck HTTP/1.1\nHost: a\n\n")
+        assert receive_all(connection).startswith(b"HTTP/1.1 504 ")
+    assert server.logged(r"Request took longer than 0.5 s: GET /stuck HTTP/1.1")
+    assert server.logged(r"plain_wsgi\.py.* in stuck$")
+    wait_for(lambda: server.workers() and worker not in server.workers(), "another worker and the end of this one")
+    with server.client() as client:
+        assert client.get("/").text == "hello\n"
+
+
+def test_one_thread_of_several_that_is_stuck_is_no_silence(serve: Serve) -> None:
+    """The others are busy and get somewhere."""
+    server = serve("plain_wsgi", "--threads", "4", "--timeout", "1")
+    workers = server.workers()
+    with server.connect() as connection, server.client() as client:
+        send(connection, "GET /stuck HTTP/1.1\nHost: a\n\n")
+        began = time.monotonic()
+        while time.monotonic() - began < 2.5:
+            assert client.get("/").text == "hello\n"
+            time.sleep(0.02)
+        assert server.workers() == workers
+        server.stop(0, signal.SIGINT)
 
 
 def test_who_is_not_stuck(serve: Serve) -> None:

@@ -15,6 +15,8 @@ async def app(scope, receive, send):
     if scope["path"] == "/stream":
         await stream(send, fields)
         return
+    if scope["path"] == "/stuck":
+        await asyncio.sleep(600)
     if scope["path"] == "/later":
         await asyncio.sleep(0.02)
     content = b""

@@ -12,6 +12,8 @@ def application(environ, start_response):
     if path == "/stream":
         start_response("200 OK", fields)
         return stream()
+    if path == "/stuck":
+        time.sleep(600)
     if path == "/later":
         time.sleep(0.02)
     content = environ["wsgi.input"].read() or b"hello\n"
