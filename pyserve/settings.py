@@ -99,7 +99,8 @@ class Settings:
         "--bind -b",
         ("127.0.0.1:8000",),
         kinds.addresses(),
-        "Where to listen: host:port, :port, [::1]:port, unix:path or fd://number; may be repeated.",
+        "Where to listen: host:port, :port, [::1]:port, unix:path, unix:@name (abstract) or fd://number; may be "
+        "repeated.",
     )
     host: str | None = setting(
         Group.SOCKETS,
@@ -342,6 +343,22 @@ class Settings:
         False,
         kinds.switch(),
         "Give the workers all groups that --user is a member of.",
+    )
+    unix_socket_mode: int | None = setting(
+        Group.SOCKETS,
+        "--unix-socket-mode",
+        None,
+        owners.mode(),
+        "The permissions of unix sockets, in octal: 660 lets in their user and group (--user, --group). Unset: all but "
+        "--umask.",
+    )
+    bind_file: str | None = setting(
+        Group.SOCKETS,
+        "--bind-file",
+        None,
+        kinds.file(),
+        "Write the addresses here once they are listened at, one on a line as --bind takes them, with the port that "
+        "was chosen for port 0; removed at the end.",
     )
     umask: int = setting(
         Group.PROCESSES,

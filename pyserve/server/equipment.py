@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pyserve.server.bindfile import BindFile
 from pyserve.server.children import Entry, pipe
 from pyserve.server.hooks import MasterHooks
 from pyserve.server.ownership import Owner
@@ -94,6 +95,8 @@ def equipped(
         stack.callback(listeners.close)
         names = ",".join(listeners.names())
         log.info("Listening at: %s (%s)", names.replace("http://", "https://") if certificates else names, os.getpid())
+        if settings.bind_file is not None:
+            stack.callback(_tell_addresses(settings.bind_file, listeners, log, is_start=before is None).remove)
         application = _application(settings, log, past, wakeup) if settings.preload_app else None
         worker_class = choose_worker_class(settings, application) if application else settings.worker_class
         if worker_class is not None:  # else the first worker says it, which knows the application
@@ -187,6 +190,19 @@ def _listeners(
     if before is not None:
         listeners.shared = isinstance(before, Handover) or bool(before.parent or before.successor)
     return listeners, renews
+
+
+def _tell_addresses(path: str, listeners: Listeners, log: ErrorLog, *, is_start: bool) -> BindFile:
+    """The file of `--bind-file`, written. One that cannot be had ends a server that starts, and none that runs."""
+    file = BindFile(path)
+    try:
+        file.write(listeners.binds())
+    except OSError as error:
+        text = f"Can't write the bind file {file.path}: {error.strerror}"
+        if is_start:
+            raise BindError(text) from error
+        log.error("%s", text)
+    return file
 
 
 def _pidfile(settings: Settings, log: ErrorLog, before: Inheritance | Handover | None) -> Pidfile | None:

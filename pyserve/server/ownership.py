@@ -17,15 +17,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose a file is to be, and the permissions that it does not get. uid, gid: None leaves it as it is."""
+    """Whose a file is to be, and the permissions that it does not get. uid, gid: None leaves it as it is.
+
+    mode: the permissions of unix sockets, None for all that the mask leaves.
+    """
 
     uid: int | None = None
     gid: int | None = None
     umask: int = 0
+    mode: int | None = None
+
+    @property
+    def mask_of_sockets(self) -> int:
+        """With it a unix socket is made: never, not even for a moment, with more permissions than it is to have."""
+        return self.umask if self.mode is None else 0o777 & ~self.mode
 
     @classmethod
     def of_workers(cls, settings: Settings) -> Owner:
-        return cls(settings.user, settings.group, settings.umask)
+        return cls(settings.user, settings.group, settings.umask, settings.unix_socket_mode)
 
     def take(self, path: str) -> None:
         """Give the file to this owner. OSError where the system does not let us."""

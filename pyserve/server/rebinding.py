@@ -91,7 +91,7 @@ def check(present: Sequence[str], wanted: Binding) -> None:
             match address:
                 case TcpAddress(port=port) if port not in ports:
                     _try_tcp(address, wanted.reuse_port)
-                case UnixAddress(path):
+                case UnixAddress(path) if not address.is_abstract:
                     _try_unix(path)
         except OSError as error:
             raise BindError(f"Can't connect to {address}: {error.strerror or error}") from error
@@ -102,6 +102,9 @@ def _adjust(bound: Bound, wanted: Binding) -> None:
     for listener in bound.sockets.values():
         with contextlib.suppress(OSError):  # else the backlog stays
             listener.listen(wanted.backlog)
+    if bound.made is not None and wanted.owner.mode is not None:
+        with contextlib.suppress(OSError):
+            os.chmod(bound.made[0], wanted.owner.mode)
     per_seat = wanted.reuse_port and isinstance(bound.address, TcpAddress)
     if per_seat and not bound.per_seat:
         _set_reuse_port(bound, True)

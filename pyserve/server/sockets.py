@@ -80,6 +80,10 @@ class Listeners:
         """The addresses as a person would type them, with the port that the kernel chose for port 0."""
         return [_name(bound.sockets[min(bound.sockets)]) for bound in self._bounds if bound.sockets]
 
+    def binds(self) -> list[str]:
+        """The same in the form of `--bind`."""
+        return [name.removeprefix("http://") for name in self.names()]
+
     @property
     def per_seat(self) -> bool:
         """Whether seats have sockets of their own."""
@@ -253,12 +257,14 @@ def listen(
 
 
 def _open_unix(address: UnixAddress, options: Options) -> Bound:
+    if address.is_abstract:
+        return _open_abstract(address, options)
     path = os.path.abspath(address.path)  # the application may change the working directory
     remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # A proxy in front usually runs as another user: unless told otherwise by --umask whoever may enter the directory
-    # may connect, as with gunicorn.
-    umask = os.umask(options.owner.umask)
+    # A proxy in front usually runs as another user: unless told otherwise by --unix-socket-mode or --umask whoever may
+    # enter the directory may connect, as with gunicorn.
+    umask = os.umask(options.owner.mask_of_sockets)
     try:
         listener.bind(path)
     except BaseException:
@@ -276,6 +282,19 @@ def _open_unix(address: UnixAddress, options: Options) -> Bound:
     listener.listen(options.backlog)
     listener.setblocking(False)
     return Bound(address, {0: listener}, made=(path, status.st_dev, status.st_ino))
+
+
+def _open_abstract(address: UnixAddress, options: Options) -> Bound:
+    """A name without a file: nothing can be stale, and nothing is left to be removed."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(address.name)
+        listener.listen(options.backlog)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return Bound(address, {0: listener})
 
 
 def remove_stale(path: str) -> None:
@@ -341,7 +360,8 @@ def compare_backlog(backlog: int, log: ErrorLog) -> None:
 def _name(listener: socket.socket) -> str:
     name = listener.getsockname()
     if listener.family == socket.AF_UNIX:
-        return f"unix:{os.fsdecode(name)}"
+        path = os.fsdecode(name)
+        return f"unix:@{path[1:]}" if path.startswith("\0") else f"unix:{path}"
     host, port = name[:2]
     return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"
 

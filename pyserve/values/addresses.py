@@ -1,4 +1,4 @@
-"""Where a server listens, written as one text: `host:port`, `[::1]:port`, `unix:/path` or `fd://3`."""
+"""Where a server listens, written as one text: `host:port`, `[::1]:port`, `unix:/path`, `unix:@name` or `fd://3`."""
 
 import ipaddress
 import re
@@ -24,9 +24,19 @@ class TcpAddress:
 
 @dataclass(frozen=True, slots=True)
 class UnixAddress:
-    """path: of the socket file, absolute or relative to the working directory."""
+    """path: of the socket file, absolute or relative to the working directory; `@name` for a name without a file."""
 
     path: str
+
+    @property
+    def is_abstract(self) -> bool:
+        """Whether it is a name of the kernel's and no file: it goes with the last socket that has it (Linux)."""
+        return self.path.startswith("@")
+
+    @property
+    def name(self) -> str:
+        """What the kernel is told."""
+        return "\0" + self.path[1:] if self.is_abstract else self.path
 
     def __str__(self) -> str:
         return f"unix:{self.path}"
@@ -63,7 +73,7 @@ def parse_address(text: str) -> Address:
 def _unix(path: str) -> UnixAddress:
     if path.startswith("//"):  # unix:///run/x.sock, and unix://x.sock for a relative one
         path = path[2:]
-    if not path or "\0" in path:
+    if path in ("", "@") or "\0" in path:
         raise ValueError(", 'unix:/run/pyserve.sock' perhaps")
     if len(path.encode("utf-8", "surrogateescape")) > _LONGEST_PATH:
         raise ValueError(f" (the path may have {_LONGEST_PATH} bytes at most)")

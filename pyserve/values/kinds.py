@@ -275,7 +275,7 @@ def addresses() -> Kind:
             raise ValueError
         return tuple(found)
 
-    expected = "host:port, :port, [::1]:port, unix:path or fd://number"
+    expected = "host:port, :port, [::1]:port, unix:path, unix:@name or fd://number"
     return Kind(expected, "ADDRESS", parse, repeats=True)
 
 

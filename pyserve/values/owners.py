@@ -54,6 +54,24 @@ def mask() -> Kind:
     return Kind("permissions from 0 to 0o777, in octal with a leading 0 as in 0027", "MASK", parse)
 
 
+def mode() -> Kind:
+    """The permissions of a file, in octal: `660`, `0660`, `0o660`; None for what the mask leaves. A number is what it
+    is in Python."""
+
+    def parse(given: object) -> int | None:
+        if given is None or given == "":
+            return None
+        try:
+            number = int(given.strip(), 8) if isinstance(given, str) else given
+        except ValueError:
+            raise ValueError from None
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= 0o777:
+            raise ValueError
+        return number
+
+    return Kind("permissions in octal, from 0 to 777", "MODE", parse)
+
+
 def _mask(text: str) -> int:
     return int(text, 8 if _LEADING_ZERO.fullmatch(text) else 0)
 

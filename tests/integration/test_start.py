@@ -2,12 +2,14 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from bench.servers import reserved_port
@@ -264,3 +266,21 @@ def test_ipv6(serve: Serve) -> None:
         with socket.create_connection(("::1", port), timeout=PATIENCE) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n")
             assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+def test_the_addresses_are_told_in_a_file(serve: Serve) -> None:
+    server = serve("plain_wsgi", "--bind", "127.0.0.1:0", "--bind-file", "binds", "--unix-socket-mode", "600")
+    file = server.directory / "binds"
+    first, second, third = file.read_text().splitlines()
+    assert (first, second) == (f"127.0.0.1:{server.port}", f"unix:{server.socket}")
+    assert server.socket.stat().st_mode & 0o777 == 0o600
+    host, _, port = third.partition(":")
+    with httpx.Client(trust_env=False) as client:
+        assert client.get(f"http://{host}:{port}/").status_code == 200
+        server.send(signal.SIGHUP)
+        server.says("Reload: all workers are new")
+        assert file.read_text().splitlines() == [first, second, third]
+        assert client.get(f"http://{host}:{port}/").status_code == 200
+    server.stop()
+    assert not file.exists()
+    assert not server.socket.exists()

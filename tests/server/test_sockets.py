@@ -4,11 +4,13 @@ import errno
 import os
 import socket
 import stat
+import sys
 
 import pytest
 
 from bench.servers import reserved_port
 from pyserve.server import sockets
+from pyserve.server.ownership import Owner
 from pyserve.server.rebinding import Binding, rebind
 from pyserve.server.sockets import BIND_ATTEMPTS, BindError, Listeners
 
@@ -357,3 +359,44 @@ def test_errors_without_a_text_of_the_system(open_at, monkeypatch):
     monkeypatch.setattr(sockets, "listen", refuse)
     with pytest.raises(BindError, match=r"Can't connect to 127\.0\.0\.1:80: Permission denied"):
         open_at("127.0.0.1:80")
+
+
+# Abstract names, permissions
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract names")
+def test_abstract_unix(open_at, tmp_path):
+    name = f"unix:@{tmp_path.name}-{os.getpid()}"
+    listeners = open_at(name)
+    assert listeners.names() == listeners.binds() == [name]
+    connect(listeners.of_seat(0, 1)[0])
+    with pytest.raises(BindError, match="in use"):
+        open_at(name)
+    told, _ = listeners.hand_over()
+    assert told[0]["address"] == name
+    assert told[0]["made"] is None
+    listeners.close()
+    open_at(name)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o660, 0o777, 0])
+def test_the_permissions_of_a_unix_socket(open_at, tmp_path, mode):
+    path = tmp_path / "s.sock"
+    umask = os.umask(0o27)
+    os.umask(umask)
+    open_at(f"unix:{path}", owner=Owner(umask=0o7, mode=mode))
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert os.umask(umask) == umask
+
+
+def test_other_permissions_after_a_reload(open_at, log, tmp_path):
+    path = tmp_path / "s.sock"
+    before = open_at(f"unix:{path}")
+    rebind(before._bounds, Binding((f"unix:{path}",), 16, owner=Owner(mode=0o640)), log)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_addresses_in_the_form_of_bind(open_at, tmp_path):
+    listeners = open_at("127.0.0.1:0", f"unix:{tmp_path}/s.sock")
+    port = listeners.of_seat(0, 1)[0].getsockname()[1]
+    assert listeners.binds() == [f"127.0.0.1:{port}", f"unix:{tmp_path}/s.sock"]

@@ -47,6 +47,7 @@ BAD = [
     ("-host:1", ""),
     ("http://localhost:8000/", "'localhost:8000'"),
     ("unix:", "unix:/run/"),
+    ("unix:@", "unix:/run/"),
     ("unix:/" + "x" * 107, "107"),
     ("fd://", "fd://3"),
     ("fd://x", "fd://3"),
@@ -67,3 +68,12 @@ def test_bad(text: str, hint: str) -> None:
     with pytest.raises(ValueError) as caught:
         parse_address(text)
     assert hint in str(caught.value)
+
+
+def test_abstract_unix_addresses() -> None:
+    address = parse_address("unix:@name")
+    assert isinstance(address, UnixAddress)
+    assert (address.is_abstract, address.name, str(address)) == (True, "\0name", "unix:@name")
+    plain = parse_address("unix:./@name")
+    assert isinstance(plain, UnixAddress)
+    assert (plain.is_abstract, plain.name) == (False, "./@name")

@@ -6,7 +6,7 @@ import pwd
 
 import pytest
 
-from pyserve.values.owners import group, mask, user
+from pyserve.values.owners import group, mask, mode, user
 
 ROOT = pwd.getpwuid(0).pw_name
 ROOTS = grp.getgrgid(0).gr_name
@@ -30,6 +30,13 @@ ROOTS = grp.getgrgid(0).gr_name
         (mask(), "0x17", 0o27),
         (mask(), "23", 23),
         (mask(), 0o77, 0o77),
+        (mode(), "660", 0o660),
+        (mode(), "0660", 0o660),
+        (mode(), "0o660", 0o660),
+        (mode(), 0o660, 0o660),
+        (mode(), "0", 0),
+        (mode(), None, None),
+        (mode(), "", None),
     ],
 )
 def test_good(kind, given, expected):
@@ -56,3 +63,9 @@ def test_a_mistyped_name_is_told():
         user().parse(entry.pw_name + entry.pw_name[-1])
     with pytest.raises(ValueError, match=f"did you mean '{ROOTS}'"):
         group().parse(ROOTS + ROOTS[-1])
+
+
+@pytest.mark.parametrize("given", ["1000", "8", "-1", "rw", -1, 0o1000, True, 1.5])
+def test_no_permissions(given):
+    with pytest.raises(ValueError):
+        mode().parse(given)

@@ -1,0 +1,37 @@
+"""The file that tells where the server listens (`--bind-file`), for whoever has let the kernel choose the port."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+
+
+class BindFile:
+    """Written in one step; removed by who has written it, as long as nobody else has written his own there."""
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.abspath(path)  # the application may change the working directory
+        self._pid = os.getpid()
+        self._ours: tuple[int, int] | None = None
+
+    def write(self, addresses: Iterable[str]) -> None:
+        """One address on a line. OSError."""
+        draft = f"{self.path}.{os.getpid()}"
+        try:
+            with open(draft, "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.writelines(f"{address}\n" for address in addresses)
+                status = os.fstat(file.fileno())
+            os.replace(draft, self.path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(draft)
+            raise
+        self._ours = status.st_dev, status.st_ino
+
+    def remove(self) -> None:
+        """Remove the file if it is still ours, and this is the process that has written it. Never raises."""
+        with contextlib.suppress(OSError):
+            status = os.lstat(self.path)
+            if self._ours == (status.st_dev, status.st_ino) and os.getpid() == self._pid:
+                os.unlink(self.path)
