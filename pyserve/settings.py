@@ -282,6 +282,7 @@ class Settings:
         kinds.whole(1),
         "How many requests a worker has in flight at once: others are answered 503 with Retry-After; idle connections "
         "do not count. Unset: no limit.",
+        fallbacks=("UVICORN_LIMIT_CONCURRENCY",),
     )
     preload_app: bool = setting(
         Group.WORKERS, "--preload", False, kinds.switch(), "Load the application in the master, before the workers."
@@ -581,6 +582,7 @@ class Settings:
         kinds.seconds(),
         "How long the application may take for a request, to the end of its response, streams included: then the "
         "client is answered 504, or the response is broken off; 0: no limit.",
+        common_word=True,
     )
     graceful_timeout: float = setting(
         Group.TIMEOUTS,

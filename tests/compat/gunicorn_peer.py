@@ -54,9 +54,6 @@ def differences(app: WSGIApplication, resolved: Resolved) -> list[str]:
         if name == "wsgi_app" or name in FOREIGN:
             continue
         theirs, default = setting.get(), defaults[name].get()
-        if name not in FIELDS:
-            found += [] if theirs == default else [f"PENDING {name}"]
-            continue
         field = FIELDS[name]
         origin = resolved.origins[field]
         untold = origin.source is Source.DEFAULT or origin.place == "CONFIG_KWARGS"

@@ -56,9 +56,7 @@ def _uvicorn() -> Iterator[str]:
 
 
 def _state(name: str, default: Any) -> str:
-    field = FIELDS.get(name, "")
-    if not field:
-        return "not there yet"
+    field = FIELDS[name]
     if field in OPTIONS and OPTIONS[field].help.startswith(_NO_EFFECT):
         return "no effect: " + OPTIONS[field].help.removeprefix(_NO_EFFECT).rstrip(".")
     if field in OPTIONS:

@@ -19,8 +19,6 @@ FILES = {
     "log.json": '{"version": 1}',
 }
 FOLDERS = ("src", "lib")
-PENDING = ("limit_concurrency",)
-"""Settings that are being written: removed from here as they come."""
 PREFIXES = ("PYSERVE_", "UVICORN_", "GUNICORN_")
 VARIABLES = ("PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "SCRIPT_NAME", "SENDFILE", "DEBUG_OF_APP")
 
@@ -39,14 +37,6 @@ def arrange(directory: Path, monkeypatch: pytest.MonkeyPatch, environ: Mapping[s
     for name, value in (environ or {}).items():
         monkeypatch.setenv(name, value)
     forget()
-
-
-def waits(text: str) -> bool:
-    """Whether a line or file uses a setting that is not there yet."""
-    names = {name for pending in PENDING for name in (pending, pending.replace("_", "-"), pending.rstrip("s"))}
-    words = {word.partition("=")[0].removeprefix("--").lower() for word in text.replace(" = ", "= ").split()}
-    words = {word.removeprefix("uvicorn_") for word in words}
-    return bool(words & (names))
 
 
 def forget() -> None:

@@ -9,7 +9,7 @@ from pyserve.server.configuration import configure
 from pyserve.server.sources import Source
 from tests.compat.files import FILES, REMARKS
 from tests.compat.gunicorn_peer import differences, gunicorn
-from tests.compat.surroundings import arrange, waits
+from tests.compat.surroundings import arrange
 
 
 def test_there_are_enough_of_them() -> None:
@@ -17,7 +17,7 @@ def test_there_are_enough_of_them() -> None:
     assert set(REMARKS) <= set(FILES)
 
 
-@pytest.mark.parametrize("name", [name for name, text in FILES.items() if not waits(text)])
+@pytest.mark.parametrize("name", FILES)
 def test_a_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the one that is found in the working directory; the application is named where the file names none."""
     arrange(tmp_path, monkeypatch)

@@ -13,7 +13,7 @@ from pyserve.server.sources import Resolved, Source
 from pyserve.settings import SettingsError
 from tests.compat.gunicorn_lines import LINES, REFUSED, WITH_VARIABLES
 from tests.compat.gunicorn_peer import differences, gunicorn
-from tests.compat.surroundings import arrange, waits
+from tests.compat.surroundings import arrange
 
 
 def pyserve(line: str) -> Resolved:
@@ -24,7 +24,7 @@ def test_there_are_enough_of_them() -> None:
     assert len(set(LINES)) >= 120
 
 
-@pytest.mark.parametrize("line", [line for line in LINES if not waits(line)])
+@pytest.mark.parametrize("line", LINES)
 def test_a_line(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrange(tmp_path, monkeypatch)
     theirs = gunicorn(shlex.split(line), {}, monkeypatch)

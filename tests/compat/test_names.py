@@ -8,7 +8,6 @@ from pyserve.foreign import FOREIGN
 from pyserve.server import command
 from pyserve.server.sources import FIELDS
 from pyserve.settings import OPTIONS
-from tests.compat.surroundings import PENDING
 from tests.compat.uvicorn_peer import COMMAND
 
 FLAGS = {
@@ -16,12 +15,11 @@ FLAGS = {
     for name, row in (*OPTIONS.items(), *FOREIGN.items())
     for flag in (*row.flags.split(), *(getattr(row, "other_flag", "").split()))
 }
-KNOWN = [setting for setting in KNOWN_SETTINGS if setting.name not in PENDING]
-GUNICORN_FLAGS = {flag: setting.name for setting in KNOWN for flag in setting.cli or ()}
-PARAMETERS = [parameter for parameter in COMMAND.params if parameter.name not in ("version", *PENDING)]
+GUNICORN_FLAGS = {flag: setting.name for setting in KNOWN_SETTINGS for flag in setting.cli or ()}
+PARAMETERS = [parameter for parameter in COMMAND.params if parameter.name != "version"]
 
 
-@pytest.mark.parametrize("name", [setting.name for setting in KNOWN])
+@pytest.mark.parametrize("name", [setting.name for setting in KNOWN_SETTINGS])
 def test_gunicorns_names(name: str) -> None:
     assert name in FIELDS
 

@@ -12,7 +12,7 @@ from pyserve.server.command import parse
 from pyserve.server.configuration import configure
 from pyserve.server.sources import Resolved, Source
 from pyserve.settings import SettingsError
-from tests.compat.surroundings import arrange, waits
+from tests.compat.surroundings import arrange
 from tests.compat.uvicorn_lines import LINES, REFUSED, WITH_VARIABLES
 from tests.compat.uvicorn_peer import differences, uvicorn
 
@@ -25,13 +25,13 @@ def test_there_are_enough_of_them() -> None:
     assert len(set(LINES)) >= 30
 
 
-@pytest.mark.parametrize("line", [line for line in LINES if not waits(line)])
+@pytest.mark.parametrize("line", LINES)
 def test_a_line(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrange(tmp_path, monkeypatch)
     assert "\n".join(differences(uvicorn(shlex.split(line)), pyserve(line))) == ""
 
 
-@pytest.mark.parametrize(("environ", "line"), [case for case in WITH_VARIABLES if not waits(" ".join(case[0]))])
+@pytest.mark.parametrize(("environ", "line"), WITH_VARIABLES)
 def test_a_line_and_variables(
     environ: dict[str, str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,12 +28,9 @@ def differences(theirs: click.Context, resolved: Resolved) -> list[str]:
     """A line for each parameter that is not the same. What nobody gave counts as the same: defaults may differ."""
     found = []
     for name, value in theirs.params.items():
-        if name in FOREIGN:
+        if name in FOREIGN or name == "version":
             continue
         given = theirs.get_parameter_source(name) is not ParameterSource.DEFAULT
-        if name not in FIELDS:
-            found += [f"PENDING {name}"] if given else []
-            continue
         ours = getattr(resolved.settings, FIELDS[name])
         if not given and resolved.origins[FIELDS[name]].source not in (Source.DEFAULT, Source.PLATFORM):
             found.append(f"{name}: not given and {ours!r}")
