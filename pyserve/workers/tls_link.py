@@ -251,4 +251,6 @@ class TlsLink(asyncio.Transport, asyncio.Protocol):
         self._transport.set_write_buffer_limits(high, low)
 
     def get_write_buffer_size(self) -> int:
+        if self._state is State.HANDSHAKE:
+            return 0  # a peer that does not take our part of it is late with a head, not slow with a response
         return self._transport.get_write_buffer_size() + self._waiting

@@ -274,6 +274,20 @@ def test_responses_that_nobody_reads_hold_no_thread(way: str) -> None:
             reader.reset()
 
 
+@EITHER
+def test_octets_on_the_wire_are_progress(way: str) -> None:
+    """Also where they are less than what is encrypted at once."""
+    with tls(way, **{**OFF, "write_timeout": 1.0, "write_min_rate": 0}) as worker:
+        worker.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        reader = Client(TlsPeer(raw(worker, small=True)))  # type: ignore[arg-type]
+        reader.send(request("/huge"))
+        for _ in range(20):
+            assert reader.socket.raw.recv(1000)  # type: ignore[attr-defined]
+            threading.Event().wait(0.1)
+        assert timeouts(worker) == (0, 0, 0, 0)
+        reader.reset()
+
+
 # What does harm, or is meant to
 
 
@@ -443,6 +457,7 @@ def test_a_part_of_the_handshake_that_the_peer_does_not_take(way: str, tmp_path:
     authority = write_authority(tmp_path / "ca").read_bytes()
     path.write_bytes(path.read_bytes() + authority * (90_000 // len(authority)))
     with tls(way, certfile=(str(path),), **{**OFF, "header_timeout": 2.0}) as worker:
+        worker.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # its connections inherit it
         deaf = raw(worker, small=True)
         deaf.sendall(hello())
         context = client_context()
@@ -470,7 +485,8 @@ def test_a_part_of_the_handshake_that_the_peer_does_not_take(way: str, tmp_path:
         incoming.write(rest(late))
         assert shaking.read(65536).startswith(b"HTTP/1.1 200 ")
         eventually(lambda: timeouts(worker) == (1, 0, 0, 0))
-        deaf.close()
+        with contextlib.suppress(ConnectionError):
+            rest(deaf)  # it ends
 
 
 @EITHER
