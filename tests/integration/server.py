@@ -70,7 +70,7 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if name not in ("PORT", "WEB_CONCURRENCY", "SCRIPT_NAME", "FORWARDED_ALLOW_IPS")
-        and not name.startswith("PYSERVE_")
+        and not name.startswith(("PYSERVE_", "GUNICORN_", "UVICORN_"))
     }
     return {**inherited, "PYTHONWARNINGS": "default", **extra}
 
