@@ -41,7 +41,8 @@ class Owner:
         if self.uid is None and self.gid is None:
             return
         try:
-            os.chown(path, *self._ids())
+            # Not through a link that somebody has put in its place meanwhile.
+            os.chown(path, *self._ids(), follow_symlinks=False)
         except OSError as error:
             raise OSError(error.errno, f"can't give it to the workers' user and group: {error.strerror}") from error
 

@@ -1437,7 +1437,12 @@ def test_whatever_happens(seed):
     """Random lives: never too many processes, never a forgotten one, and a stop always comes to its end."""
     rng = random.Random(seed)
     workers = rng.randint(1, 4)
-    plan = policy(workers, timeout=rng.choice([0.0, 5.0]), graceful_timeout=rng.choice([1.0, 8.0]))
+    plan = policy(
+        workers,
+        timeout=rng.choice([0.0, 5.0]),
+        graceful_timeout=rng.choice([1.0, 8.0]),
+        awaits_changes=rng.random() < 0.3,
+    )
     stage = Stage(dataclasses.replace(plan, own_listeners=rng.random() < 0.5))
     supervisor = stage.supervisor
     told = stage.start()
@@ -1467,7 +1472,7 @@ def test_whatever_happens(seed):
                 ]
             )
         else:
-            event = rng.choice([Tick(), Dismiss(), Recall(), More(), Fewer(), Reopen(), Tick(), Tick()])
+            event = rng.choice([Tick(), Dismiss(), Recall(), More(), Fewer(), Reopen(), Restart(), Tick(), Tick()])
             if rng.random() < 0.02:
                 event, stopping = Stop(rng.choice(list(Manner))), True
         stage.now += rng.choice([0.0, 0.0, 0.1, 1.0, 3.0])
