@@ -142,3 +142,23 @@ def test_a_listener_that_fails_is_no_busy_loop(threads: int) -> None:
         before = time.process_time()
         time.sleep(0.5)
         assert time.process_time() - before < 0.2
+
+
+def test_when_the_whole_server_stops_all_who_wait_are_taken(threads: int) -> None:
+    """Whatever the limit: nobody else would, and the kernel would reset them."""
+    with serving(hello, threads, worker_connections=1) as served:
+        first = served.connect()
+        first.send(b"GET / HTTP/1.1\r\n")
+        waiting = [served.connect() for _ in range(3)]
+        for client in waiting:
+            client.send(request())
+        eventually(lambda: state(served) is Accepting.FULL)
+        served.crew.context.scoreboard.stopping = True
+        served.crew.drain()
+        for client in waiting:
+            assert client.response()[1] == b"hello"
+        first.send(b"Host: a\r\n\r\n")
+        assert first.response()[1] == b"hello"
+        for client in (first, *waiting):
+            client.socket.close()
+        assert served.ended() == 0

@@ -256,6 +256,37 @@ def test_max_requests(loop: str) -> None:
         assert served.ended() == 0
 
 
+def test_when_the_whole_server_stops_all_who_wait_are_taken(loop: str) -> None:
+    """Whatever the limit: nobody else would, and the kernel would reset them."""
+    with serving(hello, loop=loop, lifespan="off", worker_connections=1) as served:
+        first = served.connect()
+        first.send(b"GET / HTTP/1.1\r\n")
+        eventually(lambda: not served.accepts())
+        waiting = [served.connect() for _ in range(3)]
+        for client in waiting:
+            client.send(request("/"))
+        served.crew.context.scoreboard.stopping = True
+        served.crew.drain()
+        for client in waiting:
+            assert client.response()[1] == b"ok"
+        first.send(b"Host: a\r\n\r\n")
+        assert first.response()[1] == b"ok"
+        for client in (first, *waiting):
+            client.socket.close()
+        assert served.ended() == 0
+
+
+def test_before_a_stop_that_is_announced_each_response_is_the_last(loop: str) -> None:
+    with serving(hello, loop=loop, lifespan="off") as served:
+        kept = served.connect()
+        assert b"Connection: close" not in kept.get()[0]
+        served.crew.context.scoreboard.stopping = True
+        eventually(lambda: served.crew.config.retiring)  # within a second
+        for client in (kept, served.connect()):
+            assert b"\r\nConnection: close\r\n" in client.get()[0]
+        assert served.crew.phase is Phase.RUNNING
+
+
 def test_the_master_dies(loop: str) -> None:
     with serving(hello, loop=loop, lifespan="off") as served:
         served.orphan()
