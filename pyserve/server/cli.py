@@ -24,6 +24,8 @@ from pyserve.workers import log_setup
 from pyserve.workers.access_format import compile_format
 from pyserve.workers.application import ApplicationLoadError, choose_worker_class, load
 
+_SECRET = ("keyfile_password",)  # is not printed
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The console script. argv: without the program's name; None: the process's own."""
@@ -118,6 +120,10 @@ def _check_directory() -> None:
 def _listing(resolved: Resolved) -> str:
     """`name = value  # origin` for each setting, in the table's order."""
     values = [(name, _shown(getattr(resolved.settings, name)), str(resolved.origins[name])) for name in OPTIONS]
+    values = [
+        (name, "'...'", resolved.origins[name].where) if name in _SECRET and value != "None" else (name, value, origin)
+        for name, value, origin in values
+    ]
     names = max(len(name) for name, _, _ in values)
     widest = max(len(value) for _, value, _ in values if len(value) <= 40)
     return "\n".join(f"{name:{names}} = {value:{widest}}  # {origin}" for name, value, origin in values)

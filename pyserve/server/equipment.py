@@ -31,6 +31,8 @@ from pyserve.workers.scoreboard import Scoreboard, room
 if TYPE_CHECKING:
     from pyserve.workers.certificates import Certificates
 
+_PAUSES = (0.2, 0.5, 1.0, 1.0)  # seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
@@ -77,8 +79,8 @@ def equipped(
     """
     raise_descriptor_limit()
     hooks = MasterHooks(settings, log, origin)
-    certificates = read_certificates(settings)
     past = before if isinstance(before, Inheritance) else None
+    certificates = _certificates(settings, past)
     with contextlib.ExitStack() as stack:
         pidfile = _pidfile(settings, log, before)
         if pidfile is not None:
@@ -134,6 +136,17 @@ def read_certificates(settings: Settings) -> Certificates | None:
     from pyserve.workers.certificates import Certificates
 
     return Certificates(settings)
+
+
+def _certificates(settings: Settings, past: Inheritance | None) -> Certificates | None:
+    """In a later life there are workers that serve on, and the files were good a moment ago, in the trial: whoever is
+    about to replace them has some time for it."""
+    for pause in _PAUSES if past is not None else ():
+        try:
+            return read_certificates(settings)
+        except SettingsError:
+            time.sleep(pause)
+    return read_certificates(settings)
 
 
 def preload(settings: Settings, log: ErrorLog) -> Application:

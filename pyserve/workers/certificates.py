@@ -83,7 +83,7 @@ class Certificates:
         self._stamps, self._changing = stamps, None
         try:
             self.context = self._make()
-        except SettingsError as error:
+        except Exception as error:  # the worker's clock calls this, and must not stop for whatever a hook does
             log.error("TLS goes on with the certificates it has, the new files cannot be used: %s", error)
             return False
         return True
@@ -171,7 +171,11 @@ class Certificates:
         return context
 
     def _trust(self, context: ssl.SSLContext) -> None:
-        """Which certificates of clients are accepted."""
+        """Which certificates of clients are accepted.
+
+        A session that is resumed is not verified again. Its keys are the context's: a new revocation list, as it makes
+        new contexts, ends those of whom it names.
+        """
         settings = self._settings
         if settings.ca_certs:
             _load_authorities(context, "ca_certs", self._path(settings.ca_certs))
@@ -181,10 +185,6 @@ class Certificates:
             _load_authorities(context, "crl_file", self._path(settings.crl_file))
             context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
         context.verify_mode = ssl.VerifyMode(settings.cert_reqs)
-        if settings.cert_reqs:
-            # A resumed session is not verified again: whoever is revoked would go on with a ticket from before.
-            context.options |= ssl.OP_NO_TICKET
-            context.num_tickets = 0
 
 
 def _chooser(by_name: dict[str, ssl.SSLContext]) -> Callable[[ssl.SSLObject, str | None, ssl.SSLContext], None]:

@@ -116,6 +116,13 @@ def test_every_setting_is_an_option(served: list[Settings]) -> None:
     assert served[0].bind == ("0.0.0.0:1", "unix:/a")
 
 
+def test_a_password_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--print-config", "--certfile", "a", "--keyfile-password", "sesame"]) == 0
+    printed = capsys.readouterr().out
+    assert "sesame" not in printed
+    assert "keyfile_password" in printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "field", "value"),
     [

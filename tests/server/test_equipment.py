@@ -6,6 +6,7 @@ import resource
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,9 @@ from pyserve.server.equipment import equipped, preload, raise_descriptor_limit, 
 from pyserve.server.sockets import BindError
 from pyserve.server.takeover import Inheritance, Origin
 from pyserve.server.wakeup import Wakeup
-from pyserve.settings import Settings
+from pyserve.settings import Settings, SettingsError
 from pyserve.workers.application import ApplicationLoadError, WorkerClassError
+from tests.tls import write_certificate
 
 BEFORE = Inheritance([], None, (0, 0), (0, 0), [], {}, 0, 1)
 
@@ -193,3 +195,27 @@ def test_a_board_of_the_life_before_is_taken_over_if_it_fits(log):
     assert equipment._board(Settings(workers=2), before).slot(1).connections == 5
     assert equipment._board(Settings(workers=2, threads=4), before).slot(1).connections == 0
     assert equipment._board(Settings(workers=20), before).slot(1).connections == 0
+
+
+def test_certificates_that_are_being_replaced_during_a_reload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers serve on meanwhile: the next life does not end for it. At a first start a bad file is told at once."""
+    path = tmp_path / "server.pem"
+    path.write_text("half of it")
+    settings = Settings(certfile=(str(path),))
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            write_certificate(path)
+
+    monkeypatch.setattr(equipment.time, "sleep", sleep)
+    with pytest.raises(SettingsError, match="holds no certificate"):
+        equipment._certificates(settings, None)
+    assert not pauses
+    assert equipment._certificates(settings, BEFORE) is not None
+    assert len(pauses) == 2
+    path.write_text("nonsense")
+    with pytest.raises(SettingsError, match="holds no certificate"):
+        equipment._certificates(settings, BEFORE)
+    assert equipment._certificates(Settings(), BEFORE) is None

@@ -23,10 +23,12 @@ def pem(path: Path, *blobs: trustme.Blob) -> str:
     return str(path)
 
 
-def handshake(certificates: Certificates, name: str, context: ssl.SSLContext | None = None) -> ssl.SSLObject:
+def handshake(
+    certificates: Certificates, name: str, context: ssl.SSLContext | None = None, session: ssl.SSLSession | None = None
+) -> ssl.SSLObject:
     """A client's end of a connection that asked for `name`; raises what the client sees."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = (context or client_context()).wrap_bio(incoming, outgoing, server_hostname=name)
+    client = (context or client_context()).wrap_bio(incoming, outgoing, server_hostname=name, session=session)
     channel = TlsChannel(certificates)
     for _ in range(4):
         try:
@@ -271,6 +273,23 @@ def test_certificates_of_clients(files: dict[str, str], tmp_path: Path, version:
     crl = str(write_crl(tmp_path / "crl", revoked))
     assert accepts(settings(2), revoked)
     assert [accepts(settings(2, crl_file=crl), client) for client in (known, revoked)] == [True, False]
+
+
+def test_a_new_revocation_list_ends_sessions(files: dict[str, str], tmp_path: Path, log: ErrorLog) -> None:
+    one = issued("one@example.org")
+    crl = write_crl(tmp_path / "crl")
+    certificates = Certificates(
+        Settings(certfile=(files["good"],), ca_certs=files["authority"], cert_reqs=2, crl_file=str(crl))
+    )
+    context = client_context(one)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    session = handshake(certificates, "a.example", context).session
+    assert handshake(certificates, "a.example", context, session).session_reused
+    write_crl(crl, one)
+    assert certificates.look(log, settled=True)
+    with pytest.raises((ssl.SSLError, AssertionError), match="revoked"):
+        handshake(certificates, "a.example", context, session)
+    log.close()
 
 
 # Changes
