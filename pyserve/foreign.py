@@ -130,6 +130,7 @@ def _uvicorn() -> Iterable[Foreign]:
     name = "timeout_worker_healthcheck"
     yield Foreign(name, "--timeout-worker-healthcheck", "INTEGER", 5, health, variable=f"UVICORN_{name.upper()}")
     yield Foreign("timeout_notify", "", "", 30, health)
+    yield Foreign("ssl_context_factory", "", "", None, "write it as a hook, ssl_context", refused=True)
     yield Foreign("callback_notify", "", "", None, "workers tell the master by themselves that they live")
     h11 = "--limit-request-line, --limit-request-fields and --limit-request-field-size limit a head"
     name = "h11_max_incomplete_event_size"

@@ -284,6 +284,8 @@ def by_field(given: Mapping[str, object], source: Source, place: str = "") -> di
             raise SettingsError(f"{before}{key} is not a setting{near(key, FIELDS)}", code)
         if value is None:
             continue
+        if name == "logconfig" and isinstance(value, dict):  # as uvicorn's log_config may be
+            name = "logconfig_dict"
         if name in found:
             raise SettingsError(f"{before}{key} and {name} are the same setting: give one", code)
         found[name] = value

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from pyserve.server.configfile import executed, lead_import_path
 from pyserve.server.sources import FIELDS
-from pyserve.settings import OPTIONS, SettingsError, WorkerClass
+from pyserve.settings import SettingsError, WorkerClass
 from pyserve.values.option import shown_value
 
 _UVICORN: Final[Mapping[str, Mapping[str, object]]] = {
@@ -155,8 +155,8 @@ def _configured(given: type, kwargs: Any) -> tuple[dict[str, object], list[str]]
     unknown = []
     for key, value in dict(kwargs).items():
         name = FIELDS.get(key, "")
-        if key == "log_config" and isinstance(value, dict):
-            name = "logconfig_dict" if "logconfig_dict" in OPTIONS else ""
+        if name == "logconfig" and isinstance(value, dict):
+            name = "logconfig_dict"
         if key in _UNUSED or value in (None, "auto"):
             continue
         if name:

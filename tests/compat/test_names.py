@@ -1,7 +1,10 @@
 """Every name of gunicorn's and uvicorn's is known here: as a setting, by another name, or as one without effect."""
 
+import inspect
+
 import click
 import pytest
+import uvicorn
 from gunicorn.config import KNOWN_SETTINGS
 
 from pyserve.foreign import FOREIGN
@@ -40,6 +43,10 @@ def test_uvicorns_options(parameter: click.Parameter) -> None:
         assert flag == "app" or FLAGS[flag] == field
     for flag in parameter.secondary_opts:
         command.parse([flag])
+
+
+def test_the_keywords_of_uvicorns_run() -> None:
+    assert [name for name in inspect.signature(uvicorn.run).parameters if name not in FIELDS] == []
 
 
 def unique_prefixes() -> list[tuple[str, str]]:

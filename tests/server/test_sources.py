@@ -139,6 +139,8 @@ ALIASES: list[tuple[dict[str, Any], str, object]] = [
     ({"interface": "asgi3"}, "interface", "asgi"),
     ({"log_level": "trace"}, "loglevel", "debug"),
     ({"wsgi_app": "a:b"}, "app", "a:b"),
+    ({"log_config": {"version": 1}}, "logconfig_dict", {"version": 1}),
+    ({"log_config": "log.ini"}, "logconfig", "log.ini"),
     ({"worker_class": "gthread"}, "worker_class", "sync"),
     ({"worker_class": "asgi"}, "worker_class", "async"),
 ]
