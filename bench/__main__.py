@@ -1,10 +1,10 @@
-"""`python -m bench [speed|memory|calls|slow] [options]`; speed unless said."""
+"""`python -m bench [speed|memory|calls|slow|balance] [options]`; speed unless said."""
 
 import sys
 
-from bench import calls, memory, run, slow
+from bench import balance, calls, memory, run, slow
 
-COMMANDS = {"speed": run.main, "memory": memory.main, "calls": calls.main, "slow": slow.main}
+COMMANDS = {"speed": run.main, "memory": memory.main, "calls": calls.main, "slow": slow.main, "balance": balance.main}
 
 if __name__ == "__main__":
     name, arguments = "speed", sys.argv[1:]

@@ -1,5 +1,8 @@
 """The applications under load: as little application as can be, so that what is measured is the server."""
 
+import os
+import time
+
 HELLO = b"Hello, World!"
 BLOCK = b"x" * 65536
 
@@ -84,3 +87,25 @@ async def asgi_mixed(scope, receive, send):
         await send({"type": "http.response.body"})
     else:
         await asgi(scope, receive, send)
+
+
+def _compute():
+    end = time.thread_time() + 0.002
+    while time.thread_time() < end:
+        pass
+    return b"%d" % os.getpid()
+
+
+def wsgi_worker(environ, start_response):
+    """Computes for two milliseconds; the process that did it."""
+    body = _compute()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+async def asgi_worker(scope, receive, send):
+    """The same as ASGI."""
+    body = _compute()
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
