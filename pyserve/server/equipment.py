@@ -78,8 +78,8 @@ def equipped(
     what was got is given back.
     """
     raise_descriptor_limit()
-    hooks = MasterHooks(settings, log, origin)
     past = before if isinstance(before, Inheritance) else None
+    hooks = MasterHooks(settings, log, origin, past.threaded if past is not None else ())
     certificates = _certificates(settings, past)
     with contextlib.ExitStack() as stack:
         pidfile = _pidfile(settings, log, before)

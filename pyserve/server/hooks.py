@@ -2,15 +2,20 @@
 
     nworkers_changed -> on_starting -> when_ready -> (pre_fork -> ... -> child_exit, nworkers_changed)* -> on_exit
 
-A reload by HUP is a new life of the process (`takeover`): nworkers_changed -> on_reload -> (pre_fork ...)*. A hook that
-raises ends the server, as it ends gunicorn: before the first worker at once, later by a quick stop.
+A reload by HUP is a new life of the process (`takeover`): nworkers_changed -> on_reload -> (pre_fork ...)*. Threads end
+with the old life, which under gunicorn they do not: `on_starting` or `when_ready` is called again where it had started
+some, a scheduler or an endpoint for metrics.
+
+A hook that raises ends the server, as it ends gunicorn: before the first worker at once, later by a quick stop.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyserve.workers.cfg import Address, Config
@@ -66,13 +71,15 @@ class Server:
 class MasterHooks:
     """Calls them. All of it is for the master's one thread.
 
-    broken: a hook has raised while there are workers, and the server is to end.
+    threaded: the hooks that started threads in the life before; in time, those that did in this one. broken: a hook
+    has raised while there are workers, and the server is to end.
     """
 
-    def __init__(self, settings: Settings, log: ErrorLog, origin: Origin) -> None:
+    def __init__(self, settings: Settings, log: ErrorLog, origin: Origin, threaded: Iterable[str] = ()) -> None:
         self._settings = settings
         self._log = log
         self.server = Server(settings, log, origin)
+        self.threaded = set(threaded)
         self.broken = False
 
     # Before there are workers. At the first start these raise HookError.
@@ -82,9 +89,11 @@ class MasterHooks:
         counted, wanted = self._settings.nworkers_changed, self.server.num_workers
         if before is None:
             call_or_fail("nworkers_changed", counted, self.server, wanted, before)
-            call_or_fail("on_starting", self._settings.on_starting, self.server)
+            with self._threads_of("on_starting"):
+                call_or_fail("on_starting", self._settings.on_starting, self.server)
         else:
             self._call("nworkers_changed", counted, wanted, before)
+            self._call_again("on_starting", self._settings.on_starting)
 
     def adopt(self, members: Sequence[Member], board: Scoreboard) -> None:
         """The workers that the life before has started."""
@@ -101,9 +110,26 @@ class MasterHooks:
         self.server.LISTENERS = sockets
         self.server.app.loaded = application
         if again:
+            self._call_again("when_ready", self._settings.when_ready)
             self._call("on_reload", self._settings.on_reload)
         else:
-            call_or_fail("when_ready", self._settings.when_ready, self.server)
+            with self._threads_of("when_ready"):
+                call_or_fail("when_ready", self._settings.when_ready, self.server)
+
+    def _call_again(self, name: str, hook: Callable[..., object] | None) -> None:
+        """In a later life: what has started threads does so again."""
+        if name in self.threaded:
+            with self._threads_of(name):
+                self._call(name, hook)
+
+    @contextlib.contextmanager
+    def _threads_of(self, name: str) -> Iterator[None]:
+        """Note whether there are more threads after the hook `name` than before it."""
+        before = threading.active_count()
+        yield
+        self.threaded.discard(name)
+        if threading.active_count() > before:
+            self.threaded.add(name)
 
     # While there are workers
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Iterable
 
 from pyserve.server import takeover
@@ -81,14 +80,9 @@ class Lives:
             pidfile=self._is.pidfile.path if self._is.pidfile is not None else None,
             parent=self.parent,
             successor=self.successor,
+            threaded=sorted(self._is.hooks.threaded),
         )
         self._log.info("Reload: the master starts itself anew")
-        threads = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-        if threads:  # a scheduler, an endpoint for metrics: under gunicorn they stay
-            told = ", ".join(threads)
-            self._log.warning(
-                "Reload: these threads in the master end, an on_reload hook can start them again: %s", told
-            )
         try:
             takeover.live_again(self._is.origin, inheritance, fds)
         except OSError as error:

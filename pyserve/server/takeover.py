@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from pyserve import __version__
@@ -73,7 +73,8 @@ class Inheritance:
 
     pipes: by age, the read ends of the workers' pipes. wakeup: both ends of the socket that signal numbers are
     written to; what has come and was not read yet is for the next life. wanted: how many workers there should have
-    been. pidfile: the file with our number. parent, successor: the other masters, 0 for none (see `lives`).
+    been. pidfile: the file with our number. parent, successor: the other masters, 0 for none (see `lives`). threaded:
+    the hooks that have started threads, which end.
     """
 
     listeners: list[dict[str, Any]]
@@ -87,6 +88,7 @@ class Inheritance:
     pidfile: str | None = None
     parent: int = 0
     successor: int = 0
+    threaded: list[str] = field(default_factory=list)
 
     def to_text(self) -> str:
         told = asdict(self)

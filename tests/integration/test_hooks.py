@@ -201,13 +201,23 @@ def test_a_hook_may_prepare_the_next_master(serve: Serve, tmp_path: Path) -> Non
     server.ends(0)
 
 
-def test_what_hooks_have_started_in_the_master_ends_with_it_not_without_a_word(serve: Serve, tmp_path: Path) -> None:
-    text = "import threading\ndef when_ready(server):\n"
-    text += "    threading.Thread(target=threading.Event().wait, name='metrics', daemon=True).start()\n"
+@pytest.mark.parametrize("name", ["on_starting", "when_ready"])
+def test_a_hook_that_has_started_a_thread_is_called_again_when_a_reload_has_ended_it(
+    serve: Serve, tmp_path: Path, name: str
+) -> None:
+    other = "when_ready" if name == "on_starting" else "on_starting"
+    text = f"import threading\ndef {name}(server):\n"
+    text += "    threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    text += "    server.log.info('metrics are served')\n"
+    text += f"def {other}(server):\n    server.log.info('only once')\n"
+    text += "def on_reload(server):\n    server.log.info('threads: %s', __import__('threading').active_count())\n"
     server = serve("plain_wsgi", *conf(tmp_path, text))
-    server.send(signal.SIGHUP)
-    server.says("Reload: these threads in the master end, an on_reload hook can start them again: metrics")
-    server.says("Reload: all workers are new")
+    for life in (2, 3):
+        server.send(signal.SIGHUP)
+        server.says("threads: 2", life - 1)
+        server.says("metrics are served", life)
+        server.says("Reload: all workers are new", life - 1)
+    assert len(server.logged("only once")) == 1
 
 
 # Hooks that raise, as under gunicorn

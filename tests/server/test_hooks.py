@@ -1,6 +1,7 @@
 """The hooks in the master's process, called by hand; tests/integration/test_hooks.py has whole lives."""
 
 import os
+import threading
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -41,6 +42,25 @@ def context(age: int = 1) -> WorkerContext:
 
 def fails(*arguments: object) -> None:
     raise ValueError("no licence")
+
+
+def test_what_has_started_threads_is_called_again_in_the_next_life() -> None:
+    ends, calls = threading.Event(), []
+
+    def threads(server: Any) -> None:
+        calls.append("threads")
+        threading.Thread(target=ends.wait, daemon=True).start()
+
+    first = hooks(on_starting=threads, when_ready=lambda server: calls.append("none"))
+    first.starting(None)
+    first.listening([], None, again=False)
+    assert first.threaded == {"on_starting"}
+    second = MasterHooks(first._settings, first._log, Origin("python", (), {}, "/"), first.threaded)
+    second.starting(1)
+    second.listening([], None, again=True)
+    assert calls == ["threads", "none", "threads"]
+    assert second.threaded == {"on_starting"}
+    ends.set()
 
 
 MASTER = (
