@@ -74,9 +74,10 @@ class TimedConnection(CarefulConnection):
         super().flush()
 
     def fill(self) -> None:
-        if self._turn is Turn.TIMED_OUT:
-            raise Disconnected("the request has taken too long")
-        self._filling = True
+        with self._word:
+            if self._turn is Turn.TIMED_OUT:
+                raise Disconnected("the request has taken too long")
+            self._filling = True
         try:
             super().fill()
         finally:
@@ -103,14 +104,16 @@ class TimedConnection(CarefulConnection):
             return False
         with self._word:
             turn, self._turn = self._turn, Turn.TIMED_OUT
+            is_free = not self._filling or self._deck.crew.certificates is None
         if turn is Turn.TIMED_OUT:
             return False
         crew = self._deck.crew
         log_overdue(crew, exchange, lookout.words, stack_of_thread(hand.ident))
         with suppress(OSError):  # the peer has gone
             # While TLS decrypts in the thread, nothing can be encrypted here.
-            if turn is Turn.PENDING and not (self._filling and crew.certificates is not None):
+            if turn is Turn.PENDING and is_free:
                 self.socket.send(answer_for(exchange, crew))
+                self.socket.shutdown(socket.SHUT_WR)  # which has TLS say goodbye, too
             self._break_off()
         exchange.finished = monotonic()
         crew.log_exchange(exchange, self, lookout.words)

@@ -118,6 +118,14 @@ def test_who_waits_too_long_is_answered(way: str, application: Application) -> N
 
 
 @ALL
+def test_who_waits_too_long_is_answered_in_tls_as_well(way: str, application: Application) -> None:
+    with working(way, application, kind="tls") as worker:
+        client = worker.connect()
+        client.send(request("/late"))
+        assert client.rest().startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
+
+
+@ALL
 def test_a_response_that_has_begun_is_visibly_cut(way: str, application: Application) -> None:
     with working(way, application) as worker:
         client = worker.connect()
