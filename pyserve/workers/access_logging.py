@@ -146,17 +146,34 @@ def in_uvicorns_form(logger: logging.Logger) -> Say:
     that was never answered has no status, and no record."""
 
     def say(exchange: Answered, connection: Peer, seconds: float, now: float) -> None:
-        if not exchange.status:
-            return
-        path = quote(unquote_to_bytes(exchange.path))
-        if exchange.query:
-            path += "?" + exchange.query.decode("latin-1")
-        args = UvicornArgs((_client(exchange, connection), exchange.method, path, exchange.version, exchange.status))
-        args.answered = (exchange, connection, seconds, now)
-        if logger.isEnabledFor(logging.INFO):  # `Logger.info` would make a plain tuple of the arguments
-            logger.handle(logger.makeRecord(logger.name, logging.INFO, __file__, 0, UVICORN_LINE, args, None, "say"))
+        if exchange.status and logger.isEnabledFor(logging.INFO):
+            logger.handle(_uvicorns_record(logger, (exchange, connection, seconds, now)))
 
     return say
+
+
+def _uvicorns_record(logger: logging.Logger, answered: tuple[Answered, Peer, float, float]) -> logging.LogRecord:
+    exchange, connection, _, _ = answered
+    path = quote(unquote_to_bytes(exchange.path))
+    if exchange.query:
+        path += "?" + exchange.query.decode("latin-1")
+    args = UvicornArgs((_client(exchange, connection), exchange.method, path, exchange.version, exchange.status))
+    args.answered = answered
+    # `Logger.info` would make a plain tuple of the arguments
+    return logger.makeRecord(logger.name, logging.INFO, __file__, 0, UVICORN_LINE, args, None, "say")
+
+
+def if_uvicorns_filters_agree(say: Say) -> Say:
+    """An application that was written for uvicorn may filter there what goes to handlers of gunicorn's logger."""
+    logger = loggers.UVICORN_ACCESS
+    if not logger.filters:
+        return say
+
+    def ask(exchange: Answered, connection: Peer, seconds: float, now: float) -> None:
+        if not exchange.status or logger.filter(_uvicorns_record(logger, (exchange, connection, seconds, now))):
+            say(exchange, connection, seconds, now)
+
+    return ask
 
 
 def by_voice(voice: Any) -> Say:
@@ -198,7 +215,7 @@ def _choose(settings: AccessSettings, errors: ErrorLog, file: AccessLog | None) 
         return None
     voice = getattr(errors.outlet, "voice", None)
     if voice is not None:
-        return LoggedAccess(by_voice(voice), None, errors) if _has_access(voice) else None
+        return LoggedAccess(if_uvicorns_filters_agree(by_voice(voice)), None, errors) if _has_access(voice) else None
     configured = settings.logconfig or settings.logconfig_dict or settings.logconfig_json
     to_syslog = settings.syslog and not settings.disable_redirect_access_to_syslog
     if file is None and not (configured or to_syslog):
@@ -208,7 +225,7 @@ def _choose(settings: AccessSettings, errors: ErrorLog, file: AccessLog | None) 
     match form:
         case Form.GUNICORN:
             say = in_gunicorns_form(settings.access_log_format, errors.access_log)
-            return LoggedAccess(say, file, errors)
+            return LoggedAccess(if_uvicorns_filters_agree(say), file, errors)
         case Form.UVICORN:
             return LoggedAccess(in_uvicorns_form(loggers.UVICORN_ACCESS), file, errors)
         case Form.SILENT:

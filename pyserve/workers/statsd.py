@@ -48,7 +48,8 @@ class Statsd:
             except OSError as error:
                 self._fail(error)
                 return
-            family, *_, self._to = found[0]
+            # Receivers of metrics often have IPv4 only, also as `localhost`; UDP does not tell that nobody is there.
+            family, *_, self._to = min(found, key=lambda one: one[0] != socket.AF_INET)
         # Not connected: the receiver of a unix socket may be replaced by another one of the same name.
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)

@@ -86,6 +86,21 @@ def test_a_filter_on_uvicorns_logger(choose: Choose, tmp_path: Path) -> None:
     assert lines(tmp_path) == [LINE, '192.0.2.7:50000 - "GET *** HTTP/1.1" 200']
 
 
+@pytest.mark.parametrize("voiced", [True, False])
+def test_a_filter_on_uvicorns_logger_beside_a_handler_on_gunicorns(choose: Choose, log: ErrorLog, voiced: bool) -> None:
+    loggers.GUNICORN_ACCESS.handlers = [recorder := Recorder()]
+    loggers.UVICORN_ACCESS.addFilter(lambda record: record.args[2] != "/healthz")  # type: ignore[call-overload,index]
+    voice = Voice()
+    if voiced:
+        assert isinstance(log.outlet, Loggers)
+        log.outlet.voice = voice
+    chosen = choose(None, logconfig="x")
+    answer(chosen)
+    answer(chosen, Exchange(path=b"/healthz", query=b""))
+    answer(chosen, Exchange(status=0))
+    assert len(voice.calls if voiced else recorder.records) == 2
+
+
 def test_a_filter_does_not_turn_the_log_on(choose: Choose) -> None:
     loggers.GUNICORN_ACCESS.addFilter(lambda record: True)
     loggers.UVICORN_ACCESS.addHandler(Recorder())

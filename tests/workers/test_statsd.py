@@ -20,6 +20,8 @@ def receiver() -> Iterator[socket.socket]:
 
 Make = Callable[..., Statsd]
 
+BOTH_KINDS = ((socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1"))
+
 
 @pytest.fixture
 def statsd(receiver: socket.socket) -> Iterator[Make]:
@@ -59,6 +61,16 @@ def test_lines(receiver: socket.socket, statsd: Make, method: str, args: tuple[A
 def test_prefix_and_tags(receiver: socket.socket, statsd: Make, prefix: str, begins: str) -> None:
     statsd(prefix, "env:x,b").gauge("n", 1)
     assert receiver.recv(1000).decode() == f"{begins}n:1|g|#env:x,b"
+
+
+def test_a_name_with_addresses_of_both_kinds(
+    receiver: socket.socket, statsd: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = receiver.getsockname()[1]
+    found = [(family, socket.SOCK_DGRAM, 17, "", (host, port)) for family, host in BOTH_KINDS]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: found)
+    statsd().gauge("n", 1)
+    assert receiver.recv(1000) == b"n:1|g"
 
 
 def test_a_request(receiver: socket.socket, statsd: Make) -> None:
