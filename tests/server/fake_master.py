@@ -1,4 +1,5 @@
-"""A master with workers that only pretend: `python fake_master.py SETTINGS_AS_JSON`. Used by test_arbiter.py.
+"""A master with workers that only pretend: `python fake_master.py SETTINGS_AS_JSON`; the file `settings.json` overrules
+them. Used by test_arbiter.py and test_lives.py.
 
 A worker does what the file named by `MODE` says when it boots:
 
@@ -9,6 +10,8 @@ A worker does what the file named by `MODE` says when it boots:
     die N        be ready, then exit with N
     stuck        be ready, then never beat again, deaf to SIGABRT
     retire       be ready, then retire by itself once the file `retire` is there
+    wear         serve, and ask to be replaced once the file `wear` is there
+    grow         serve, and hold 64 MiB more once the file `grow` is there
     linger       be ready, deaf to TERM
     grandchild   be ready, leave a process behind that holds the pipe, and exit 7
     slow         boot until the file `go` is there, then serve
@@ -41,6 +44,15 @@ def until(path: Path) -> None:
         time.sleep(0.01)
 
 
+def taken(name: str) -> bool:
+    """Whether a file was there, for the first who asks."""
+    try:
+        (HERE / name).unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def be_ready(context: WorkerContext) -> None:
     """Returns when the master has heard it, and says so: whatever it is told from then on, it is told to a master that
     knows."""
@@ -52,7 +64,8 @@ def be_ready(context: WorkerContext) -> None:
     context.log.info("worker is known to be ready")
 
 
-def serve_connections(context: WorkerContext, retire: bool = False) -> int:
+def serve_connections(context: WorkerContext, retire: bool = False, wear: bool = False, grow: bool = False) -> int:
+    ballast = b""
     reader, writer = os.pipe()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, lambda number, frame: os.write(writer, bytes([number])))
@@ -67,6 +80,11 @@ def serve_connections(context: WorkerContext, retire: bool = False) -> int:
         if context.master_fd in ready:
             context.log.info("worker is an orphan")
             return 0
+        if wear and taken("wear"):
+            os.write(context.ready_fd, b"W")
+        if grow and taken("grow"):
+            ballast = os.urandom(64 * 1024 * 1024)
+            context.log.info("worker holds %s more", len(ballast))
         if retire and (HERE / "retire").exists():
             (HERE / "retire").unlink()
             context.slot.state = State.DRAINING
@@ -92,6 +110,10 @@ def worker(context: WorkerContext) -> int:
         case "slow":
             until(HERE / "go")
             return serve_connections(context)
+        case "wear":
+            return serve_connections(context, wear=True)
+        case "grow":
+            return serve_connections(context, grow=True)
         case "retire":
             return serve_connections(context, retire=True)
         case "fail":
@@ -132,5 +154,7 @@ if __name__ == "__main__":
     if "FAKE_SUBREAPER" in os.environ:
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER, prctl(2): orphans become ours
     settings = json.loads(sys.argv[1])
+    if (HERE / "settings.json").exists():
+        settings |= json.loads((HERE / "settings.json").read_text())
     settings["bind"] = tuple(settings.get("bind", ["127.0.0.1:0"]))
     sys.exit(serve(Settings(**settings), entry=worker))

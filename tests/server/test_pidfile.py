@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pyserve.server.pidfile import Pidfile, PidfileError
+from pyserve.server.pidfile import SECOND, Pidfile, PidfileError
 
 
 @pytest.fixture
@@ -133,3 +133,17 @@ def test_a_killed_process_that_nobody_waited_for_is_still_there(path, other):
     assert Pidfile(str(path)).owner() == other.pid
     other.wait()
     assert Pidfile(str(path)).owner() is None
+
+
+def test_another_name(path, tmp_path):
+    """As when the master that had the name has ended; its process may still wait for its parent."""
+    path.write_text(f"{os.getppid()}\n")
+    pidfile = Pidfile(f"{path}{SECOND}")
+    pidfile.create()
+    with pytest.raises(PidfileError):
+        pidfile.rename(str(path), heir_of=0)
+    assert os.path.exists(f"{path}{SECOND}")
+    pidfile.rename(str(path), heir_of=os.getppid())
+    assert path.read_text() == f"{os.getpid()}\n"
+    assert pidfile.path == str(path)
+    assert not os.path.exists(f"{path}{SECOND}")
