@@ -12,7 +12,8 @@ from bench.servers import reserved_port
 from pyserve.server import sockets
 from pyserve.server.ownership import Owner
 from pyserve.server.rebinding import Binding, rebind
-from pyserve.server.sockets import BIND_ATTEMPTS, BindError, Listeners
+from pyserve.server.sockets import BIND_ATTEMPTS, BindError, Listeners, Options, open_patiently
+from pyserve.values.addresses import UnixAddress
 
 
 class Log:
@@ -400,3 +401,12 @@ def test_addresses_in_the_form_of_bind(open_at, tmp_path):
     listeners = open_at("127.0.0.1:0", f"unix:{tmp_path}/s.sock")
     port = listeners.of_seat(0, 1)[0].getsockname()[1]
     assert listeners.binds() == [f"127.0.0.1:{port}", f"unix:{tmp_path}/s.sock"]
+
+
+def test_a_unix_socket_never_has_more_permissions(tmp_path, log):
+    path = tmp_path / "s.sock"
+    options = Options(16, reuse_port=False, ipv6_only=False, owner=Owner(umask=0o7, mode=0o640))
+    bound = open_patiently(UnixAddress(str(path)), options, log, None)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    Listeners([bound], 16).close()
+    assert Owner(umask=0o27).mask_of_sockets == 0o27

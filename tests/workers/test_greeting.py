@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pyserve.workers.greeting import Greeting
 from tests.tls import TlsPeer
 from tests.workers import hands, serving
 from tests.workers.both import BOTH, WAYS, Worker, timeouts
@@ -33,7 +34,7 @@ def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
     if environ["REMOTE_ADDR"] == "127.0.0.1":
         del seen["REMOTE_PORT"]
     body = environ["wsgi.input"].read()
-    start_response("200 OK", [("X-Body", str(len(body)))])
+    start_response("200 OK", [("X-Body", str(len(body))), ("X-Method", environ["REQUEST_METHOD"])])
     return [json.dumps(seen).encode()]
 
 
@@ -105,6 +106,17 @@ def test_without_a_header_a_connection_is_what_it_is(way: str) -> None:
         assert ask(worker, *octets_of(request(method="PROXYING"))) == OURS
         assert ask(worker, LOCAL + request()).items() >= OURS.items()
         assert ask(worker, b"PROXY UNKNOWN\r\n" + request()).items() >= OURS.items()
+
+
+@pytest.mark.parametrize("way", ["sync", "threads"])
+def test_octets_that_might_have_begun_a_header_are_not_lost(way: str) -> None:
+    with working(way) as worker:
+        client = worker.connect()
+        client.send(b"P")
+        connections = worker.deck.table.open  # type: ignore[attr-defined]
+        eventually(lambda: any(isinstance(one, Greeting) and one._reader._held == b"P" for one in tuple(connections)))
+        client.send(request(method="POST")[1:])
+        assert b"X-Method: POST" in client.response()[0]
 
 
 @BOTH
