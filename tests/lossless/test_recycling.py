@@ -11,7 +11,7 @@ from tests.lossless.clients import Failure
 from tests.lossless.load import load
 from tests.lossless.ways import WAYS
 
-pytestmark = [WAYS, pytest.mark.timeout(120)]
+pytestmark = [WAYS, pytest.mark.timeout(300)]
 Serve = Callable[..., Server]
 
 REASONS = {

@@ -12,7 +12,7 @@ from tests.integration.server import HOST, Server, is_alive, wait_for
 from tests.lossless.load import Result, load
 from tests.lossless.ways import WAYS
 
-pytestmark = [WAYS, pytest.mark.timeout(120)]
+pytestmark = [WAYS, pytest.mark.timeout(300)]
 Serve = Callable[..., Server]
 
 
