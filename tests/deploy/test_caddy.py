@@ -14,7 +14,7 @@ from tests.lossless.ways import one_way
 
 pytestmark = [needs("caddy"), pytest.mark.timeout(120)]
 Behind = Callable[..., Server]
-LARGE = b"0123456789abcdef" * 500_000
+LARGE = b"0123456789abcdef" * 125_000
 
 
 @pytest.mark.parametrize(
