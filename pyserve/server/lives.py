@@ -48,8 +48,13 @@ class Lives:
         self.end_trial()
         try:
             self._said = _scratch()
+        except OSError as error:
+            self._log.error("Reload: can't be tried out, the old workers go on: %s", error)
+            return
+        try:
             self.trial = takeover.try_out(self._is.origin, self._is.listeners.addresses(), self._said)
         except OSError as error:
+            os.close(self._said)
             self._log.error("Reload: can't be tried out, the old workers go on: %s", error)
 
     def end_trial(self) -> None:
