@@ -7,9 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-pytest.register_assert_rewrite("tests.integration.server")
-
-from tests.integration.server import Server, running  # noqa: E402
+from tests.integration.server import Server, running
 
 
 @pytest.fixture

@@ -112,9 +112,9 @@ def test_missed_deadlines_are_counted_by_kind(serve: Serve, app: str) -> None:
         send(reader, "GET /block?size=50000000 HTTP/1.1\nHost: a\n\n")
         wait_for(lambda: _broken_off(reader), "the end of a connection that is not read from")
     server.stop()
-    kinds = r"timeouts: header (\d+), body (\d+), keep-alive (\d+), write (\d+)$"
+    kinds = r"timeouts: header (\d+), body (\d+), keep-alive (\d+), write (\d+), request (\d+)$"
     found = server.says(rf"served \d+ requests, errors: \d+, bytes in: \d+, out: \d+, {kinds}")
-    assert found.groups() == ("2", "1", "1", "1")
+    assert found.groups() == ("2", "1", "1", "1", "0")
 
 
 def _broken_off(connection: socket.socket) -> bool:

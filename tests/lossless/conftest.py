@@ -4,10 +4,8 @@ import os
 
 import pytest
 
-pytest.register_assert_rewrite("tests.lossless.load")
-
-from tests.integration.conftest import serve  # noqa: E402
-from tests.lossless.ways import BUSY, PAUSING  # noqa: E402
+from tests.integration.conftest import serve
+from tests.lossless.ways import BUSY, PAUSING
 
 __all__ = ["serve"]
 

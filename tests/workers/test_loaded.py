@@ -1,5 +1,6 @@
 """What a worker tells of the files that the application was loaded from."""
 
+import fcntl
 import os
 import select
 import subprocess
@@ -16,6 +17,7 @@ from pyserve.workers.loaded import Teller, directories, telling
 @pytest.fixture
 def pipe():
     reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 1 << 20)  # nobody reads while the files of a whole suite are told
     yield reader, writer
     for fd in (reader, writer):
         os.close(fd)
