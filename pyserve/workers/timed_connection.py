@@ -18,7 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from pyserve.protocol.errors import Disconnected
-from pyserve.protocol.exchange import Exchange
+from pyserve.protocol.exchange import Exchange, Sending
 from pyserve.protocol.wsgi import Environ
 from pyserve.workers.careful_connection import CarefulConnection
 from pyserve.workers.overdue import answer_for, log_overdue, stack_of_thread
@@ -107,6 +107,9 @@ class TimedConnection(CarefulConnection):
             is_free = not self._filling or self._deck.crew.certificates is None
         if turn is Turn.TIMED_OUT:
             return False
+        if turn is Turn.PENDING:  # the application's head, should it still come, is none: the log is to have ours
+            exchange.sending = Sending.DONE
+            exchange.gone = True
         crew = self._deck.crew
         log_overdue(crew, exchange, lookout.words, stack_of_thread(hand.ident))
         with suppress(OSError):  # the peer has gone
