@@ -29,17 +29,18 @@ class Worker(Protocol):
 
 
 @contextlib.contextmanager
-def working(way: str, **settings: Any) -> Iterator[Worker]:
-    """Serve the application below with a worker of the kind `way`."""
+def working(way: str, applications: tuple[Any, Any] | None = None, **settings: Any) -> Iterator[Worker]:
+    """Serve with a worker of the kind `way`. applications: WSGI and ASGI; the ones below if None."""
     settings = {**WAYS[way], **settings}
+    of_wsgi, of_asgi = applications or (wsgi, asgi)
     if way in ("sync", "threads"):
-        with hands.serving(wsgi, **settings) as manned:
+        with hands.serving(of_wsgi, **settings) as manned:
             yield manned
     elif way == "async-wsgi":
-        with serving.serving(wsgi, "wsgi", **settings) as served:
+        with serving.serving(of_wsgi, "wsgi", **settings) as served:
             yield served
     else:
-        with serving.serving(asgi, "asgi", lifespan="off", **settings) as served:
+        with serving.serving(of_asgi, "asgi", lifespan="off", **settings) as served:
             yield served
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers import hands, serving
+from tests.workers import both
 from tests.workers.serving import eventually, request
 
 ALL = pytest.mark.parametrize("way", ["threads", "async-wsgi", "async"])
@@ -43,15 +43,11 @@ class Application:
 @contextlib.contextmanager
 def working(way: str, **settings: Any) -> Iterator[tuple[Any, Application]]:
     application = Application()
-    with contextlib.ExitStack() as stack:
-        if way == "threads":
-            worker: Any = stack.enter_context(hands.serving(application.wsgi, threads=4, **settings))
-        elif way == "async-wsgi":
-            worker = stack.enter_context(serving.serving(application.wsgi, "wsgi", threads=4, **settings))
-        else:
-            worker = stack.enter_context(serving.serving(application.asgi, "asgi", lifespan="off", **settings))
-        stack.callback(application.go.set)
-        yield worker, application
+    with both.working(way, (application.wsgi, application.asgi), **settings) as worker:
+        try:
+            yield worker, application
+        finally:
+            application.go.set()
 
 
 @ALL

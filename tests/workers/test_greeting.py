@@ -4,7 +4,7 @@ import contextlib
 import json
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ import pytest
 
 from pyserve.workers.greeting import Greeting
 from tests.tls import TlsPeer
-from tests.workers import hands, serving
-from tests.workers.both import BOTH, WAYS, Worker, timeouts
+from tests.workers import both
+from tests.workers.both import BOTH, Worker, timeouts
 from tests.workers.serving import PATIENCE, Client, eventually, request
 
 V1 = b"PROXY TCP4 203.0.113.9 198.51.100.1 56324 443\r\n"
@@ -54,18 +54,8 @@ async def asgi(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": json.dumps(seen).encode()})
 
 
-@contextlib.contextmanager
-def working(way: str, **settings: Any) -> Iterator[Worker]:
-    settings = {"proxy_protocol": "auto", **WAYS[way], **settings}
-    if way in ("sync", "threads"):
-        with hands.serving(wsgi, **settings) as manned:
-            yield manned
-    elif way == "async-wsgi":
-        with serving.serving(wsgi, "wsgi", **settings) as served:
-            yield served
-    else:
-        with serving.serving(asgi, "asgi", lifespan="off", **settings) as served:
-            yield served
+def working(way: str, **settings: Any) -> contextlib.AbstractContextManager[Worker]:
+    return both.working(way, (wsgi, asgi), **{"proxy_protocol": "auto", **settings})
 
 
 def ask(worker: Worker, *pieces: bytes) -> Any:

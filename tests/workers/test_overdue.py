@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.workers import hands, serving
+from tests.workers import both
 from tests.workers.serving import Client, eventually, request
 
 LIMIT = 0.3
 
 THREADS = pytest.mark.parametrize("way", ["sync", "threads", "async-wsgi"])
 ALL = pytest.mark.parametrize("way", ["sync", "threads", "async-wsgi", "async"])
-_OPTIONS: dict[str, dict[str, Any]] = {"sync": {"threads": 1}, "threads": {"threads": 4}, "async-wsgi": {"threads": 4}}
 
 
 class Application:
@@ -77,16 +76,12 @@ def application() -> Iterator[Application]:
 
 @contextlib.contextmanager
 def working(way: str, application: Application, **settings: Any) -> Iterator[Any]:
-    settings = {"request_timeout": LIMIT, **_OPTIONS.get(way, {}), **settings}
-    with contextlib.ExitStack() as stack:
-        if way in ("sync", "threads"):
-            worker: Any = stack.enter_context(hands.serving(application.wsgi, **settings))
-        elif way == "async-wsgi":
-            worker = stack.enter_context(serving.serving(application.wsgi, "wsgi", **settings))
-        else:
-            worker = stack.enter_context(serving.serving(application.asgi, "asgi", lifespan="off", **settings))
-        stack.callback(application.go.set)  # before the worker is told to end
-        yield worker
+    settings = {"request_timeout": LIMIT, **settings}
+    with both.working(way, (application.wsgi, application.asgi), **settings) as worker:
+        try:
+            yield worker
+        finally:
+            application.go.set()  # before the worker is told to end
 
 
 def counted(worker: Any) -> int:

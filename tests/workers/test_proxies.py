@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import pytest
 
 from pyserve.settings import Settings
 from pyserve.workers.proxies import Keys, forwarding_of
-from tests.workers import hands, serving
-from tests.workers.both import WAYS, Worker
+from tests.workers import both, hands, serving
+from tests.workers.both import Worker
 
 WSGI_WAYS = ("sync", "threads", "async-wsgi")
 FORWARDED = ("X-Forwarded-For: 6.6.6.6, 192.0.2.1", "X-Forwarded-Proto: https")
@@ -30,18 +30,8 @@ async def asgi(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-@contextlib.contextmanager
-def working(way: str, **settings: Any) -> Iterator[Worker]:
-    settings = {**WAYS[way], **settings}
-    if way in ("sync", "threads"):
-        with hands.serving(wsgi, **settings) as manned:
-            yield manned
-    elif way == "async-wsgi":
-        with serving.serving(wsgi, "wsgi", **settings) as served:
-            yield served
-    else:
-        with serving.serving(asgi, "asgi", lifespan="off", **settings) as served:
-            yield served
+def working(way: str, **settings: Any) -> contextlib.AbstractContextManager[Worker]:
+    return both.working(way, (wsgi, asgi), **settings)
 
 
 def seen(worker: Worker, *fields: str) -> Any:
