@@ -58,12 +58,24 @@ def run_embedded(settings: Mapping[str, object]) -> int:
 
 
 def _run(make: Callable[[], Resolved]) -> int:
+    _fill_standard_descriptors()
     try:
         return _act(make())
     except (SettingsError, ApplicationLoadError) as error:
         if trace := getattr(error, "traceback", None):
             click.echo(trace, err=True, nl=False)
         return fail(str(error), error.exit_code)
+
+
+def _fill_standard_descriptors() -> None:
+    """Who starts a server may have closed stdin, stdout or stderr. The next sockets would get their numbers: what a
+    library in C prints would go to a client, and libuv aborts the process when it is to close one of them."""
+    for stream in (0, 1, 2):
+        try:
+            os.fstat(stream)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            os.set_inheritable(stream, True)
 
 
 def _act(resolved: Resolved) -> int:

@@ -236,6 +236,20 @@ def test_what_goes_wrong_before_is_said_at_the_terminal(tmp_path: Path) -> None:
     assert not (tmp_path / "pid").exists()
 
 
+@pytest.mark.parametrize("app", ["plain_wsgi", "plain_asgi:app"])
+def test_without_stdin_and_stdout(serve: Serve, app: str) -> None:
+    """Sockets do not get their numbers: libuv would abort the process when it is to close them."""
+    server = serve(app, "--access-logfile", "-", before=("sh", "-c", 'exec "$@" <&- >&-', "sh"))
+    for pid in (server.pid, *server.workers()):
+        assert [os.readlink(f"/proc/{pid}/fd/{stream}") for stream in (0, 1)] == [os.devnull] * 2
+    server.send(signal.SIGHUP)
+    server.says("Reload: all workers are new")
+    with server.client() as client:
+        assert client.get("/").status_code == 200
+    server.stop()
+    assert not server.logged("SIGABRT")
+
+
 # systemd
 
 
