@@ -541,7 +541,8 @@ class Settings:
         ("X-FORWARDED-PROTOCOL=ssl", "X-FORWARDED-PROTO=https", "X-FORWARDED-SSL=on"),
         fields.field_values(),
         "Fields by which a trusted proxy says that the scheme is https, and the value that means it. Those that "
-        "contradict each other are refused (400). Under ASGI only if changed.",
+        "contradict each other are refused (400). Under ASGI, and where --trusted-proxy-headers are read and "
+        "x-forwarded-proto is not among them, only if changed.",
     )
     forwarder_headers: tuple[str, ...] = setting(
         Group.PROXIES,

@@ -19,15 +19,21 @@ def forwarding_of(settings: Settings, interface: Literal["wsgi", "asgi"]) -> For
     """What is read of trusted proxies' requests, None for nothing.
 
     Unset, `--proxy-headers` means gunicorn's rule under WSGI, the scheme alone, and uvicorn's under ASGI, the client
-    and the scheme.
+    and the scheme. Where proxies are said to set other fields than X-Forwarded-Proto, that one and its likes are their
+    clients' words.
     """
     if settings.proxy_headers is False:
         return None
-    believed = settings.proxy_headers or interface == "asgi"
-    by_secure_fields = interface == "wsgi" or settings.secure_scheme_headers != DEFAULTS.secure_scheme_headers
+    by_gunicorns_rule = interface == "wsgi" and not settings.proxy_headers
+    believed = [] if by_gunicorns_rule else [_FIELDS[name] for name in settings.trusted_proxy_headers]
+    by_secure_fields = (
+        by_gunicorns_rule
+        or (interface == "wsgi" and PROTO in believed)
+        or settings.secure_scheme_headers != DEFAULTS.secure_scheme_headers
+    )
     return Forwarding(
         Trusted(settings.forwarded_allow_ips),
-        [_FIELDS[name] for name in settings.trusted_proxy_headers] if believed else [],
+        believed,
         _pairs(settings.secure_scheme_headers) if by_secure_fields else {},
     )
 

@@ -70,6 +70,22 @@ def test_secure_scheme_headers_under_asgi_where_they_are_set() -> None:
         assert seen(worker, "X-Tls: yes", "X-Tls: no") == 400
 
 
+@pytest.mark.parametrize("way", [*WSGI_WAYS, "async"])
+def test_fields_that_the_proxies_do_not_set_are_the_clients(way: str) -> None:
+    """A proxy that sets Forwarded alone passes on what its client writes into the others."""
+    forged = ("X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https", "X-Forwarded-Ssl: on")
+    with working(way, proxy_headers=True, trusted_proxy_headers=("forwarded",)) as worker:
+        assert seen(worker, *forged, "Forwarded: for=192.0.2.1;proto=http") == ["192.0.2.1", "http", ""]
+        assert seen(worker, *forged) == ["127.0.0.1", "http", ""]
+        assert seen(worker, "X-Forwarded-Ssl: off", "Forwarded: proto=https") == ["127.0.0.1", "https", ""]
+    with working(way, proxy_headers=True, trusted_proxy_headers=("x-forwarded-for",)) as worker:
+        assert seen(worker, *forged) == ["6.6.6.6", "http", ""]
+        assert seen(worker, *forged, "X-Forwarded-Protocol: http") == ["6.6.6.6", "http", ""]
+    named = {"trusted_proxy_headers": ("forwarded",), "secure_scheme_headers": ("X-TLS=yes",)}
+    with working(way, proxy_headers=True, **named) as worker:
+        assert seen(worker, "X-Tls: yes") == ["127.0.0.1", "https", ""]
+
+
 def test_the_fields_of_a_trusted_proxy_that_may_have_an_underscore_under_asgi() -> None:
     with working("async", header_map="refuse") as worker:
         assert seen(worker, "SCRIPT_NAME: /a") == ["127.0.0.1", "http", ""]
