@@ -217,10 +217,13 @@ def _open_tcp(address: TcpAddress, options: Options) -> Bound:
 
 
 def resolve(address: TcpAddress) -> tuple[socket.AddressFamily, Any]:
-    """One address for a name; IPv4 where it has both, as gunicorn does: `localhost` means 127.0.0.1."""
-    found = socket.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
-    )
+    """One address for a name; IPv4 where it has both, as gunicorn does: `localhost` means 127.0.0.1. OSError."""
+    try:
+        found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+        )
+    except UnicodeError:  # a label that is empty or too long, which IDNA has no form for
+        raise OSError(errno.EINVAL, "not a host name") from None
     found.sort(key=lambda entry: entry[0] != socket.AF_INET)
     return found[0][0], found[0][4]
 

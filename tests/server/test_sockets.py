@@ -132,6 +132,8 @@ def test_an_address_that_becomes_free_in_between(open_at):
     [
         ("192.0.2.1:8000", "Cannot assign requested address"),  # RFC 5737: documentation only
         ("name.invalid:8000", "not known|resolution|No address"),
+        ("a..invalid:8000", "not a host name"),
+        (f"{64 * 'a'}.invalid:8000", "not a host name"),
         ("unix:/nonexistent/s.sock", "No such file or directory"),
         ("fd://987", "no such socket was inherited"),
     ],
