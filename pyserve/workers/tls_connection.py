@@ -61,6 +61,8 @@ class TlsSocket(socket.socket):
         tls = self.tls
         data = super().recv(bufsize)
         if not data:
+            if tls.state is State.FAILED:  # which is what has ended it, however the peer goes on
+                raise ConnectionAbortedError(tls.complaint)
             if not tls.receive_eof() and self._strict:
                 raise ConnectionAbortedError("the connection was cut off")
             return b""
@@ -269,6 +271,6 @@ class TlsConnection(Connection):
 
     def _drop(self, owner: Owner) -> None:
         complaint = self._peer.tls.complaint
-        if complaint:
+        if complaint and self.wire.error is None:  # else it was told already what is wrong with this peer
             self._deck.crew.log.info("TLS with %s failed: %s", self.remote or "unix socket", complaint)
         super()._drop(owner)

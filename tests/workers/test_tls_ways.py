@@ -416,6 +416,24 @@ def test_a_record_that_was_changed_on_its_way(way: str) -> None:
 
 
 @EITHER
+@pytest.mark.parametrize("begun", [b"GET / HTT", b"BAD\r\n\r\n"])
+def test_a_broken_record_behind_the_beginning_of_a_request_is_one_line(way: str, begun: bytes) -> None:
+    with tls(way) as worker:
+        peer = client(worker)
+        peer.get()
+        record = bytearray(peer.socket.seal(begun))  # type: ignore[attr-defined]
+        broken = bytearray(peer.socket.seal(request()))  # type: ignore[attr-defined]
+        broken[-1] ^= 1
+        peer.socket.raw.sendall(record + broken)  # type: ignore[attr-defined]
+        with contextlib.suppress(OSError):
+            peer.socket.raw.shutdown(socket.SHUT_WR)  # type: ignore[attr-defined]
+            peer.rest()
+        peer.socket.close()
+        eventually(lambda: worker.slot.connections == 0)
+        assert len([line for line in worker.log.splitlines() if "[INFO]" in line and "127.0.0.1" in line]) == 1
+
+
+@EITHER
 def test_clients_that_leave_in_the_handshake_are_no_news(way: str) -> None:
     with tls(way) as worker:
         for octets in (b"", hello()[:50], hello()):
