@@ -63,8 +63,9 @@ TABLE: Final = (
         signal.SIGUSR2,
         Upgrade(),
         "Start a second master, of the program as it is installed now, at the same sockets. Its process number is in "
-        "the pid file with `.2` at the end. Then TERM or QUIT to the old one leaves the new one alone, which takes the "
-        "pid file over; or, to go back, HUP to the old one (after WINCH) and TERM or QUIT to the new one.",
+        "the pid file with `.2` at the end. Then TERM to the old one (or QUIT, when its workers have gone after WINCH) "
+        "leaves the new one alone, which takes the pid file over; or, to go back, HUP to the old one (after WINCH) "
+        "and TERM to the new one.",
         "Ignored.",
     ),
     Row(

@@ -214,12 +214,12 @@ class Crew:
     def drain(self) -> None:
         """Begin to end: to be called again has no effect."""
         if self.phase is Phase.RUNNING:
-            if self.worn and not self.stopping:
-                self.log.info("Autorestarting worker after current request.")
+            self.drained_since = time.monotonic()  # first: other threads compare it once the phase has changed
             self.phase = Phase.DRAINING
-            self.drained_since = time.monotonic()
             self.config.retiring = True
             self.context.slot.state = State.DRAINING
+            if self.worn and not self.stopping:
+                self.log.info("Autorestarting worker after current request.")
         self._wake()
 
     def quit(self) -> None:

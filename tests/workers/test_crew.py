@@ -142,6 +142,23 @@ def test_a_worker_that_has_asked_to_be_replaced_says_when_it_goes(
     assert log_of(tmp_path).count("Autorestarting worker after current request.") == 1
 
 
+def test_a_signal_while_it_begins_to_go_is_the_same_going(
+    muster: Muster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Every signal is handled between two steps of the main thread, which may be writing to the log just then."""
+    crew = muster()
+    crew.retire()
+    write = logs.ErrorLog.info
+
+    def interrupted(log: logs.ErrorLog, message: str) -> None:
+        crew.signalled(signal.SIGTERM)
+        write(log, message)
+
+    monkeypatch.setattr(logs.ErrorLog, "info", interrupted)
+    crew.signalled(signal.SIGTERM)
+    assert log_of(tmp_path).count("Autorestarting worker after current request.") == 1
+
+
 def test_jitter(muster: Muster) -> None:
     counts = set()
     for _ in range(50):
