@@ -29,6 +29,7 @@ ALPN = ["http/1.1"]
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----\s.+?-----END CERTIFICATE-----", re.DOTALL)
 _KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _ENCRYPTED = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED")
+_REVOKED = b"-----BEGIN X509 CRL-----"
 _SUFFIXES = (".pem", ".crt", ".cer")
 # As certbot, cert-manager and Kubernetes name the two files of one certificate.
 _COUPLES = (("fullchain.pem", "privkey.pem"), ("tls.crt", "tls.key"))
@@ -297,12 +298,22 @@ def _load_authorities(context: ssl.SSLContext, setting: str, path: str) -> None:
     if os.path.isdir(path):
         context.load_verify_locations(capath=path)
         return
-    _read(setting, path)
+    what = "certificates" if setting == "ca_certs" else "revocation list"
+    nothing = f"{setting}: {path!r} holds no {what} in PEM form"
+    content = _read(setting, path)
+    trusted = context.cert_store_stats()["x509"]
     try:
         context.load_verify_locations(path)
     except ssl.SSLError as error:
-        what = "certificates" if setting == "ca_certs" else "revocation list"
-        raise SettingsError(f"{setting}: {path!r} holds no {what} in PEM form: {reason(error)}") from None
+        raise SettingsError(f"{nothing}: {reason(error)}") from None
+    more = context.cert_store_stats()["x509"] > trusted
+    if setting == "ca_certs":
+        if not more:
+            raise SettingsError(nothing)
+    elif _REVOKED not in content:
+        raise SettingsError(nothing)
+    elif more:  # OpenSSL trusts whatever it finds in either file
+        raise SettingsError(f"{setting}: {path!r} holds certificates, too; those to be trusted belong into ca_certs")
 
 
 def reason(error: ssl.SSLError) -> str:

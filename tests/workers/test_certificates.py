@@ -71,6 +71,7 @@ def files(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "garbage").write_bytes(b"-----BEGIN CERTIFICATE-----\nbm90aGluZw==\n-----END CERTIFICATE-----\n")
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "folder").mkdir()
+    stranger, revoked = trustme.CA().cert_pem, write_crl(tmp_path / "list")
     return {
         "good": pem(tmp_path / "good", certificate.private_key_and_cert_chain_pem),
         "certificate": pem(tmp_path / "certificate", *certificate.cert_chain_pems),
@@ -83,6 +84,9 @@ def files(tmp_path: Path) -> dict[str, str]:
         "missing": str(tmp_path / "missing"),
         "folder": str(tmp_path / "folder"),
         "authority": str(write_authority(tmp_path / "authority")),
+        "stranger": pem(tmp_path / "stranger", stranger),
+        "list": str(revoked),
+        "list and stranger": pem(tmp_path / "both", trustme.Blob(revoked.read_bytes()), stranger),
     }
 
 
@@ -114,6 +118,17 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
         "crl_file: '",
         "holds no revocation list",
     ),
+    (
+        {"certfile": ["good"], "cert_reqs": 2, "ca_certs": "authority", "crl_file": "stranger"},
+        "crl_file: '",
+        "holds no revocation list",
+    ),
+    (
+        {"certfile": ["good"], "cert_reqs": 2, "ca_certs": "authority", "crl_file": "list and stranger"},
+        "crl_file: '",
+        "holds certificates, too; those to be trusted belong into ca_certs",
+    ),
+    ({"certfile": ["good"], "cert_reqs": 2, "ca_certs": "list"}, "ca_certs: '", "holds no certificates"),
     ({"certfile": ["good"], "ssl_context": lambda config, factory: None}, "ssl_context: ", "it returned None"),
     ({"certfile": ["good"], "ssl_context": lambda config, factory: 1 / 0}, "ssl_context: ", "ZeroDivisionError"),
 ]
@@ -273,6 +288,10 @@ def test_certificates_of_clients(files: dict[str, str], tmp_path: Path, version:
     crl = str(write_crl(tmp_path / "crl", revoked))
     assert accepts(settings(2), revoked)
     assert [accepts(settings(2, crl_file=crl), client) for client in (known, revoked)] == [True, False]
+    # The list beside the authority that has made it, in the one file for both.
+    both = pem(tmp_path / "both", authority().cert_pem, trustme.Blob((tmp_path / "crl").read_bytes()))
+    one_file = Settings(certfile=(files["good"],), ca_certs=both, cert_reqs=2, crl_file=both)
+    assert [accepts(one_file, client) for client in (known, revoked)] == [True, False]
 
 
 def test_a_new_revocation_list_ends_sessions(files: dict[str, str], tmp_path: Path, log: ErrorLog) -> None:
