@@ -125,7 +125,9 @@ def starves(stream: Stream, deadlines: Deadlines, now: float, awaited: bool) -> 
     exchange = stream.wire.exchange
     if exchange is None:
         return False
-    if awaited and now - stream.touched > deadlines.body:
+    if not awaited:
+        stream.touched = now  # the time runs from when somebody waits
+    elif now - stream.touched > deadlines.body:
         return True
     if not deadlines.body_rate:
         return False

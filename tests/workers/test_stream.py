@@ -342,7 +342,10 @@ def test_a_body_that_nobody_waits_for_has_no_deadline(loop: str, clock: Clock) -
         client = served.connect()
         client.send(request("/", "Content-Length: 5", "Expect: 100-continue", method="POST"))
         assert begun.wait(PATIENCE)
+        (stream,) = served.worker._registry.streams  # type: ignore[union-attr]
+        touched = stream.touched
         clock.advance(100)
+        eventually(lambda: stream.touched - touched >= 100, "a look at the connection")
         served.call(go.set)
         client.until(b"100 Continue\r\n\r\n")
         client.send(b"abcde")
