@@ -33,6 +33,11 @@ class LifespanRunner:
     def state(self) -> dict[str, Any] | None:
         return self._state if self._started else None
 
+    @property
+    def starting(self) -> bool:
+        """Whether the application has not said yet how its startup went."""
+        return not self._progress.is_set()
+
     async def shutdown(self) -> None:
         await self._stop.wait()
 

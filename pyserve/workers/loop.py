@@ -307,8 +307,14 @@ class AsyncWorker:
             await asyncio.sleep(0)
 
     async def _stop_lifespan(self) -> None:
-        """Let the application shut down, within what is left of `graceful_timeout`; quickly if it comes to that."""
-        task = self._lifespan.shut_down() if self._lifespan is not None else None
+        """Let the application shut down, within what is left of `graceful_timeout`; quickly if it comes to that. One
+        that is still starting need not get ready for that first."""
+        lifespan = self._lifespan
+        task = lifespan.shut_down() if lifespan is not None else None
+        if lifespan is not None and task is not None and lifespan.starting:
+            task.cancel()
+            await asyncio.wait((task,), timeout=self._patience.rest)
+            return
         begun = monotonic()
         while task is not None and not task.done():
             until: float | None = begun + self._patience.lifespan

@@ -120,6 +120,17 @@ def test_a_generator_is_closed_when_it_is_cut_off(serve: Serve, app: str, option
     assert (server.directory / "closed").read_text() == "closed\n"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_startup_that_waits_holds_nothing_up(serve: Serve, number: signal.Signals) -> None:
+    server = serve("broken_lifespan:waiting", path=None)
+    server.says("waiting for a database")
+    begun = time.monotonic()
+    server.stop(0, number)
+    assert time.monotonic() - begun < 5
+    assert server.logged("waiting no more")
+    assert not server.logged("ERROR|WARNING")
+
+
 @BOTH
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
 def test_a_quick_stop(serve: Serve, app: str, number: signal.Signals) -> None:

@@ -1,4 +1,7 @@
-"""An application that cannot start, and one that cannot stop."""
+"""Applications that cannot start."""
+
+import asyncio
+import sys
 
 
 async def app(scope, receive, send):
@@ -11,3 +14,13 @@ async def raising(scope, receive, send):
     if scope["type"] == "lifespan":
         await receive()
         raise LookupError("no such database")
+
+
+async def waiting(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        print("waiting for a database", file=sys.stderr)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            print("waiting no more", file=sys.stderr)
