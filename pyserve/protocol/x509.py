@@ -24,6 +24,16 @@ _SHORT = {
     "userId": "UID",
 }
 
+# What mod_ssl has a word of its own for where it names a single part, which is not that of RFC 4514 in a whole name.
+_PARTS = _SHORT | {
+    "title": "T",
+    "initials": "I",
+    "givenName": "G",
+    "surname": "S",
+    "description": "D",
+    "emailAddress": "Email",
+}
+
 RelativeName = tuple[tuple[str, str], ...]
 Name = tuple[RelativeName, ...]
 """A distinguished name as `ssl.SSLSocket.getpeercert` gives it."""
@@ -101,15 +111,18 @@ def distinguished_name(name: Name) -> str:
 
 
 def attributes(name: Name) -> Iterator[tuple[str, str]]:
-    """(short name of the kind, value) of each part of a name, in its own order."""
+    """(mod_ssl's name of the kind, value) of each part of a name, in its own order."""
     for rdn in name:
         for kind, value in rdn:
-            yield _SHORT.get(kind, kind), value
+            yield _PARTS.get(kind, kind), value
 
 
 def _escape(value: str) -> str:
-    """RFC 4514 section 2.4."""
-    text = "".join(f"\\{mark}" if mark in '"+,;<>\\' else "\\00" if mark == "\0" else mark for mark in value)
+    """RFC 4514 section 2.4. Controls as hexpair, too, as OpenSSL and mod_ssl have them: a name is one line."""
+    text = "".join(
+        f"\\{mark}" if mark in '"+,;<>\\' else f"\\{ord(mark):02X}" if mark < " " or mark == "\x7f" else mark
+        for mark in value
+    )
     if text[:1] in ("#", " "):
         text = "\\" + text
     if len(text) > 1 and text.endswith(" ") and not text.endswith("\\ "):

@@ -66,4 +66,13 @@ def test_a_distinguished_name() -> None:
     # RFC 4514 section 2.1: the last part first; section 2.4: escapes.
     assert distinguished_name(NAME) == "CN=x+UID=\\#1\\ ,O=A\\, B \\+ C,C=DE"
     assert distinguished_name(()) == ""
+    assert distinguished_name(((("commonName", "a\r\nb\0\x7f"),),)) == "CN=a\\0D\\0Ab\\00\\7F"
     assert list(attributes(NAME)) == [("C", "DE"), ("O", "A, B + C"), ("CN", "x"), ("UID", "#1 ")]
+
+
+def test_parts_have_the_names_of_mod_ssl() -> None:
+    # mod_ssl's table "Environment Variables": SSL_CLIENT_S_DN_Email and not _emailAddress.
+    kinds = ("title", "initials", "givenName", "surname", "description", "userId", "emailAddress", "localityName")
+    parts = attributes(tuple(((kind, "x"),) for kind in kinds))
+    assert [kind for kind, _ in parts] == ["T", "I", "G", "S", "D", "UID", "Email", "L"]
+    assert distinguished_name(((("emailAddress", "a@b"),),)) == "emailAddress=a@b"
