@@ -243,7 +243,8 @@ def parse_forwarded(value: str) -> list[dict[str, str]]:
 
 
 def _checked_host(host: bytes | None) -> bytes | None:
-    if host is not None and not is_host(host):
+    # An empty name is no use to whom it is told, and a SERVER_NAME is none (PEP 3333).
+    if host is not None and (not is_host(host) or host.startswith(b":")):
         raise ProtocolError(400, "invalid host from a proxy (RFC 9110 section 7.2)")
     return host
 

@@ -30,6 +30,8 @@ _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----\s.+?-----END CERTIFICAT
 _KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _ENCRYPTED = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED")
 _REVOKED = b"-----BEGIN X509 CRL-----"
+# What OpenSSL says of a key that is another certificate's; the latter two of one of another kind.
+_MISMATCHES = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 _SUFFIXES = (".pem", ".crt", ".cer")
 # As certbot, cert-manager and Kubernetes name the two files of one certificate.
 _COUPLES = (("fullchain.pem", "privkey.pem"), ("tls.crt", "tls.key"))
@@ -283,7 +285,7 @@ def _load(context: ssl.SSLContext, pair: Pair, password: str | None) -> None:
     try:
         context.load_cert_chain(pair.certfile, pair.keyfile, password or "")
     except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
+        if error.reason in _MISMATCHES:
             text = f"is not the key of the certificate in {pair.certfile!r}"
         elif password is not None and _ENCRYPTED.search(key):
             text = "cannot be decrypted with keyfile_password"

@@ -204,8 +204,9 @@ def test_host_and_port_are_read_where_they_are_asked_for() -> None:
     assert read(*lines, believed=(HOST,)) == Origin(host=b"example.com")
 
 
-@pytest.mark.parametrize("line", [b"X-Forwarded-Host: a/b", b"X-Forwarded-Host: a b", b"X-Forwarded-Port: 0x50",
-                                  b"X-Forwarded-Port: 65536", b"X-Forwarded-Port: -1"])  # fmt: skip
+@pytest.mark.parametrize("line", [b"X-Forwarded-Host: a/b", b"X-Forwarded-Host: a b", b"X-Forwarded-Host: :80",
+                                  b"X-Forwarded-Port: 0x50", b"X-Forwarded-Port: 65536",
+                                  b"X-Forwarded-Port: -1"])  # fmt: skip
 def test_a_host_or_port_that_is_none_is_refused(line: bytes) -> None:
     with pytest.raises(ProtocolError) as caught:
         read(line, believed=(HOST, PORT))

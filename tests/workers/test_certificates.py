@@ -237,6 +237,14 @@ def test_keys_of_two_kinds_for_one_name(tmp_path: Path) -> None:
     assert "-ECDSA-" in used[1]
 
 
+@pytest.mark.parametrize("kinds", [("RSA", "ECDSA"), ("ECDSA", "RSA")])
+def test_a_key_of_another_kind_is_not_the_certificates(tmp_path: Path, kinds: tuple[str, str]) -> None:
+    ours, other = (authority().issue_cert("a.example", key_type=trustme.KeyType[kind]) for kind in kinds)
+    certificate = pem(tmp_path / "certificate", *ours.cert_chain_pems)
+    with pytest.raises(SettingsError, match="is not the key of the certificate in"):
+        Certificates(Settings(certfile=(certificate,), keyfile=(pem(tmp_path / "key", other.private_key_pem),)))
+
+
 def test_the_hook_makes_the_context(files: dict[str, str]) -> None:
     given: list[Any] = []
 
