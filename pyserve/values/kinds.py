@@ -223,14 +223,11 @@ def file(*, required: bool = False) -> Kind:
 
 
 def directory() -> Kind:
-    """A directory; whether it exists is checked when all settings are known (one may be relative to
-    another)."""
+    """A directory, empty for the working one; whether it exists is checked when all settings are known (one may be
+    relative to another)."""
 
-    def parse(given: object) -> str:
-        path = os.path.expanduser(one_line(given))
-        if not path:
-            raise ValueError
-        return path
+    def parse(given: object) -> str | None:
+        return os.path.expanduser(one_line(given)) or None
 
     return Kind("a directory that exists", "DIRECTORY", parse)
 
@@ -292,9 +289,11 @@ def assignments() -> Kind:
 
 
 def texts(expected: str, metavar: str, *, separator: str = "") -> Kind:
-    """Several texts; separator: what may stand between them in one."""
+    """Several texts; separator: what may stand between them in one, which may then be empty."""
 
     def parse(given: object) -> tuple[str, ...]:
+        if separator and given in ("", ("",), [""]):  # of a file, or of a flag
+            return ()
         found = _texts(given)
         if separator:
             found = tuple(part.strip() for one in found for part in one.split(separator) if part.strip())
