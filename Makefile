@@ -6,8 +6,9 @@ BIND   ?= 127.0.0.1:8000
 # Tests at a time: most wait rather than compute. All in one process, as a debugger needs it: make test JOBS=0
 JOBS   ?= 4
 BIN    := $(VENV)/bin
+# Tests start servers by the hundred: none of them is to compile the package anew.
+PYTEST := $(BIN)/python -m compileall -q pyserve && $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
-
 .PHONY: help run test check lossless fuzz conformance bench build clean
 help:
 	@echo "make run [APP=module:app]  serve the examples, or another application, at http://$(BIND)/"
@@ -24,14 +25,13 @@ run: $(VENV)/.installed
 	@exec $(BIN)/pyserve --bind $(BIND) --access-logfile - $(ARGS) $(APP)
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	$(PYTEST) $(ARGS)
 fuzz conformance: $(VENV)/.installed-test
 	$(BIN)/python -m tests.$@ $(if $(filter fuzz,$@),--seconds $(or $(SECONDS),60)) $(ARGS)
 lossless: $(VENV)/.installed-test
-	LOSSLESS_ROUNDS=10 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/lossless $(ARGS)
+	export LOSSLESS_ROUNDS=10; $(PYTEST) tests/lossless $(ARGS)
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench $(ARGS)
-
 check: $(VENV)/.installed-test $(VENV)/.installed-lint
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy --strict -p pyserve && $(BIN)/python -m pytest -q tests/test_layers.py
