@@ -1,8 +1,8 @@
 """The command `pyserve`: read the settings, do what they ask for, return the exit code.
 
 Exit codes: 0 clean, 1 configuration or bind failure, 2 wrong command line, 3 a worker could not boot, 4 the application
-could not be loaded. A setting that is wrong is 2 where it was given on the command line, 1 where anywhere else. What is
-wrong is said in one line on stderr, an application's own traceback before it.
+could not be loaded (1 if that was only checked). A setting that is wrong is 2 where it was given on the command line,
+1 where anywhere else. What is wrong is said in one line on stderr, an application's own traceback before it.
 """
 
 import importlib
@@ -18,7 +18,7 @@ from pyserve.effects import ineffective
 from pyserve.server import command
 from pyserve.server.configuration import configure, settle
 from pyserve.server.sources import Layer, Resolved, Source, by_field, platform_variables
-from pyserve.settings import EXIT_COMMAND_LINE, OPTIONS, Settings, SettingsError
+from pyserve.settings import EXIT_COMMAND_LINE, EXIT_CONFIGURATION, OPTIONS, Settings, SettingsError
 from pyserve.values.option import shown_value
 from pyserve.workers import log_setup
 from pyserve.workers.access_format import compile_format
@@ -103,7 +103,11 @@ def _act(resolved: Resolved) -> int:
 
 def _check(settings: Settings) -> int:
     importlib.import_module("pyserve.server.equipment").read_certificates(settings)
-    application = load(settings)
+    try:
+        application = load(settings)
+    except ApplicationLoadError as error:
+        error.exit_code = EXIT_CONFIGURATION  # what was asked is whether all is well, and gunicorn answers with 0 or 1
+        raise
     log_setup.check(settings)
     worker_class = choose_worker_class(settings, application)
     for line in ineffective(settings, worker_class, application.interface):

@@ -130,7 +130,7 @@ def test_information(tmp_path: Path) -> None:
 
 
 def test_check_config_fails_for_an_application_that_cannot_be_loaded(tmp_path: Path) -> None:
-    assert run("--check-config", "broken_import", cwd=tmp_path).returncode == 4
+    assert run("--check-config", "broken_import", cwd=tmp_path).returncode == 1
 
 
 def test_a_setting_without_effect_is_a_warning(serve: Serve) -> None:

@@ -274,8 +274,8 @@ def test_check_config_warns(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "piece"),
     [
-        (["cli_nowhere:app"], 4, "no module 'cli_nowhere'"),
-        (["cli_wsgi:ap"], 4, "did you mean 'app'"),
+        (["cli_nowhere:app"], 1, "no module 'cli_nowhere'"),
+        (["cli_wsgi:ap"], 1, "did you mean 'app'"),
         (["-k", "sync", "cli_asgi:app"], 2, "this works: pyserve --worker-class async cli_asgi:app"),
     ],
 )
@@ -285,7 +285,7 @@ def test_check_config_fails(capsys: pytest.CaptureFixture[str], arguments: list[
 
 
 def test_the_applications_traceback_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--check-config", "cli_broken"]) == 4
+    assert cli.main(["--check-config", "cli_broken"]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "Traceback (most recent call last):"
     assert "cli_broken.py" in lines[1]
@@ -293,7 +293,7 @@ def test_the_applications_traceback_comes_first(capsys: pytest.CaptureFixture[st
 
 
 def test_print_config_checks_the_application_as_gunicorn_does(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--print-config", "cli_broken"]) == 4
+    assert cli.main(["--print-config", "cli_broken"]) == 1
     assert cli.main(["--print-config", "cli_wsgi"]) == 0
     assert "The configuration is good" not in capsys.readouterr().out
 
