@@ -206,7 +206,9 @@ def test_a_hook_that_has_started_a_thread_is_called_again_when_a_reload_has_ende
     serve: Serve, tmp_path: Path, name: str
 ) -> None:
     other = "when_ready" if name == "on_starting" else "on_starting"
-    text = f"import threading\ndef {name}(server):\n"
+    text = "import threading, warnings\n"
+    text += "warnings.filterwarnings('ignore', 'This process .* is multi-threaded', DeprecationWarning)\n"
+    text += f"def {name}(server):\n"
     text += "    threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
     text += "    server.log.info('metrics are served')\n"
     text += f"def {other}(server):\n    server.log.info('only once')\n"
