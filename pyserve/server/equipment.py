@@ -95,14 +95,11 @@ def equipped(
                 hooks.starting(None)
         listeners, renews = _listeners(settings, log, before, wakeup)
         stack.callback(listeners.close)
-        names = ",".join(listeners.names())
-        log.info("Listening at: %s (%s)", names.replace("http://", "https://") if certificates else names, os.getpid())
+        _say_where(listeners, log, is_tls=certificates is not None)
         if settings.bind_file is not None:
             stack.callback(_tell_addresses(settings.bind_file, listeners, log, is_start=before is None).remove)
         application = _application(settings, log, past, wakeup) if settings.preload_app else None
-        worker_class = choose_worker_class(settings, application) if application else settings.worker_class
-        if worker_class is not None:  # else the first worker says it, which knows the application
-            log.info("Using worker: %s", worker_class)
+        _say_how(settings, application, log)
         alive = past.alive if past else pipe()
         stack.callback(_close, *alive)
         board = _board(settings, past)
@@ -125,6 +122,18 @@ def equipped(
             pidfile=pidfile,
             renews=renews,
         )
+
+
+def _say_where(listeners: Listeners, log: ErrorLog, *, is_tls: bool) -> None:
+    names = ",".join(listeners.names())
+    log.info("Listening at: %s (%s)", names.replace("http://", "https://") if is_tls else names, os.getpid())
+
+
+def _say_how(settings: Settings, application: Application | None, log: ErrorLog) -> None:
+    """The class of worker; where only the application tells, the first worker says it."""
+    worker_class = choose_worker_class(settings, application) if application else settings.worker_class
+    if worker_class is not None:
+        log.info("Using worker: %s", worker_class)
 
 
 def read_certificates(settings: Settings) -> Certificates | None:
