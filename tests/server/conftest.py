@@ -1,4 +1,4 @@
-"""A master with workers that only pretend."""
+"""A master with workers that only pretend, and a log that keeps what it is told."""
 
 import os
 import signal
@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.server.journal import Log
 from tests.server.masters import Server
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pyserve.server import children
 from pyserve.server.children import Child
 from pyserve.server.events import BootFailed, Ready, Retiring
 from pyserve.workers.scoreboard import Scoreboard
+from tests.server.journal import Log
 
 
 @pytest.fixture
@@ -70,14 +71,6 @@ def test_the_end_of_the_pipe(pipe):
     assert child.read() == []
 
 
-class Log:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def __getattr__(self, level: str):
-        return lambda msg, *args: self.said.append(f"{level}: {msg % args}")
-
-
 def context(writer: int, ready: bool):
     slot = Scoreboard(1, 1).slot(0)
     slot.booted_at = 1 if ready else 0
@@ -118,7 +111,7 @@ def test_an_exception_later_is_logged(pipe):
     born_with = context(writer, ready=True)
     assert children.work(entry, born_with) == 1
     assert child.read() == []
-    assert "RuntimeError: unexpected" in born_with.log.said[0]
+    assert "RuntimeError: unexpected" in born_with.log.lines[0]
 
 
 @pytest.mark.parametrize("code", [0, 1, 4])

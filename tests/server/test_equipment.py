@@ -22,19 +22,6 @@ from tests.tls import write_certificate
 BEFORE = Inheritance([], None, (0, 0), (0, 0), [], {}, 0, 1)
 
 
-class Log:
-    def __init__(self) -> None:
-        self.said: list[tuple[str, str]] = []
-
-    def __getattr__(self, level: str):
-        return lambda msg, *args: self.said.append((level, msg % args))
-
-
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
 def application(environ, start_response):
     raise AssertionError("nobody calls it")
 

@@ -15,14 +15,7 @@ from pyserve.workers.application import Application
 from pyserve.workers.hooks import HookError
 from pyserve.workers.scoreboard import Scoreboard
 from pyserve.workers.worker import WorkerContext
-
-
-class Log:
-    def __init__(self) -> None:
-        self.said: list[tuple[str, str]] = []
-
-    def __getattr__(self, level: str) -> Callable[..., None]:
-        return lambda msg, *args: self.said.append((level, msg % args))
+from tests.server.journal import Log
 
 
 def hooks(**settings: Any) -> MasterHooks:

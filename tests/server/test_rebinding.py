@@ -10,13 +10,9 @@ import pytest
 from bench.servers import reserved_port
 from pyserve.server.rebinding import Binding, check, rebind
 from pyserve.server.sockets import BindError, Bound, Listeners
+from tests.server.journal import Log
 
 Bind = Callable[..., Listeners]
-
-
-class Log:
-    def __getattr__(self, level: str) -> Callable[..., None]:
-        return lambda msg, *args: None
 
 
 @pytest.fixture

@@ -23,19 +23,7 @@ from pyserve.workers.scoreboard import (
     TIMEOUTS_WRITE,
     Scoreboard,
 )
-
-
-class Log:
-    def __init__(self) -> None:
-        self.said: list[tuple[str, str]] = []
-
-    def __getattr__(self, level: str):
-        return lambda msg, *args: self.said.append((level, msg % args))
-
-
-@pytest.fixture
-def log() -> Log:
-    return Log()
+from tests.server.journal import Log
 
 
 def a_request(target: bytes, arrived: float) -> SimpleNamespace:

@@ -16,21 +16,6 @@ from pyserve.server.sockets import BIND_ATTEMPTS, BindError, Listeners, Options,
 from pyserve.values.addresses import UnixAddress
 
 
-class Log:
-    """What was logged, as (level, text)."""
-
-    def __init__(self) -> None:
-        self.said: list[tuple[str, str]] = []
-
-    def __getattr__(self, level: str):
-        return lambda msg, *args: self.said.append((level, msg % args))
-
-
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
 @pytest.fixture
 def open_at(log, monkeypatch):
     """Listeners with a modest backlog; closes what it opened."""

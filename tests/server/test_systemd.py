@@ -12,21 +12,6 @@ from pyserve.server.systemd import Health, Notifier, remarks, with_its_sockets
 from pyserve.settings import Settings
 
 
-class Log:
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def __getattr__(self, level: str):
-        return lambda text, *args: self.lines.append(f"{level}: {text % args}")
-
-
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
 class Manager:
     """systemd's end."""
 

@@ -10,23 +10,9 @@ import pytest
 from pyserve.server.wakeup import Wakeup
 from pyserve.server.watching import Watch, adapted, begin, remarks
 from pyserve.settings import Settings
+from tests.server.journal import Log
 
 PATIENCE = 20.0
-
-
-class Log:
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def __getattr__(self, level: str):
-        return lambda text, *args: self.lines.append(f"{level}: {text % args}")
-
-
-@pytest.fixture
-def log() -> Log:
-    return Log()
 
 
 def test_what_goes_together():
