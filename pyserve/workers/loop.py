@@ -300,6 +300,10 @@ class AsyncWorker:
             if pending:
                 self._log.error("%d requests did not end when they were cancelled", len(pending))
         await self._turns()
+        if registry.streams:  # accepted in the last moment, and made since
+            for stream in tuple(registry.streams):
+                stream.transport.abort()
+            await self._turns()
 
     async def _turns(self) -> None:
         """Let the loop make what it has accepted, and lose what was closed."""
