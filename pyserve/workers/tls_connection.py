@@ -58,11 +58,13 @@ class TlsSocket(socket.socket):
         if self._unread:
             plain, self._unread = self._unread, b""
             return plain
+        if self.tls.ended:  # by what came behind the octets that were returned last
+            if self.tls.state is State.FAILED:
+                raise ConnectionAbortedError(self.tls.complaint)
+            return b""
         tls = self.tls
         data = super().recv(bufsize)
         if not data:
-            if tls.state is State.FAILED:  # which is what has ended it, however the peer goes on
-                raise ConnectionAbortedError(tls.complaint)
             if not tls.receive_eof() and self._strict:
                 raise ConnectionAbortedError("the connection was cut off")
             return b""
@@ -239,6 +241,21 @@ class TlsConnection(Connection):
             super().expire(owner, now)
 
     # What is different with records
+
+    def _notice_end(self) -> None:
+        """An end that came in one piece with a request has no event of its own."""
+        tls = self._peer.tls
+        if tls.ended and tls.state is _OPEN and not self._eof:
+            self._eof = True
+            self.wire.receive_eof()
+
+    def _finish(self, owner: Owner, exchange: Exchange, now: float) -> None:
+        super()._finish(owner, exchange, now)
+        self._notice_end()
+
+    def _await(self, owner: Owner, now: float) -> None:
+        self._notice_end()
+        super()._await(owner, now)
 
     def _push(self) -> bool:
         done = super()._push()

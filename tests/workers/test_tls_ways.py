@@ -127,6 +127,31 @@ def test_the_end_is_announced_on_either_side(way: str) -> None:
 
 
 @EITHER
+@pytest.mark.parametrize("mixed", [{}, {"request_timeout": 60.0, "limit_concurrency": 9}], ids=["plain", "mixed"])
+def test_an_end_that_comes_in_one_piece_with_a_request(way: str, mixed: dict[str, Any]) -> None:
+    upload = request("/read", "Content-Length: 3000", method="POST")
+    with tls(way, **OFF, **mixed, body_buffer_size=1000) as worker:
+        for first, last, status in [
+            (b"", request(), b" 200 "),
+            (request(), request(), b" 200 "),
+            (b"", request() + b"GET / HT", b" 200 "),
+            (b"", request("/read", "Content-Length: 10", method="POST") + b"abc", b" 400 "),
+            (upload + b"x" * 2000, b"x" * 1000, b" 200 "),  # read by the application as it comes
+        ]:
+            peer = client(worker)
+            peer.socket.raw.sendall(peer.socket.seal(first))  # type: ignore[attr-defined]
+            if first == request():
+                peer.response()
+            records = peer.socket.seal(last)  # type: ignore[attr-defined]
+            with pytest.raises(ssl.SSLWantReadError):
+                peer.socket.tls.unwrap()  # type: ignore[attr-defined]
+            peer.socket.raw.sendall(records + peer.socket.seal(b""))  # type: ignore[attr-defined]
+            assert status in peer.rest().partition(b"\r\n")[0]
+            peer.socket.close()
+        eventually(lambda: worker.slot.connections == 0)
+
+
+@EITHER
 @pytest.mark.parametrize("strict", [False, True])
 def test_an_end_that_was_not_announced(way: str, strict: bool) -> None:
     with tls(way, suppress_ragged_eofs=not strict) as worker:
