@@ -508,7 +508,8 @@ class Settings:
         ("127.0.0.1", "::1"),
         fields.peers(),
         "The proxies whose fields about the client are believed; *: everybody's. Peers on a unix socket are always "
-        "trusted. After a PROXY header the peer is whom that names.",
+        "trusted; unix: so are hops in X-Forwarded-For that are written unix:. After a PROXY header the peer is whom that "
+        "names.",
         fallbacks=("UVICORN_FORWARDED_ALLOW_IPS", "FORWARDED_ALLOW_IPS"),
     )
     proxy_headers: bool | None = setting(
@@ -541,8 +542,8 @@ class Settings:
         ("X-FORWARDED-PROTOCOL=ssl", "X-FORWARDED-PROTO=https", "X-FORWARDED-SSL=on"),
         fields.field_values(),
         "Fields by which a trusted proxy says that the scheme is https, and the value that means it. Those that "
-        "contradict each other are refused (400). Under ASGI, and where --trusted-proxy-headers are read and "
-        "x-forwarded-proto is not among them, only if changed.",
+        "contradict each other are refused (400). Under ASGI they decide only if changed; where "
+        "--trusted-proxy-headers are read and x-forwarded-proto is not among them, they are looked at only if changed.",
     )
     forwarder_headers: tuple[str, ...] = setting(
         Group.PROXIES,

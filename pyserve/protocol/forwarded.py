@@ -44,25 +44,27 @@ _SECRET_PORT = re.compile(r"_[A-Za-z0-9._-]+")
 
 class Trusted:
     """The peers that are believed: addresses, networks, or `*` for all. A peer on a unix socket always is: whoever may
-    open the socket's file was let in by its owner (gunicorn's rule)."""
+    open the socket's file was let in by its owner (gunicorn's rule). A hop further on that came by a unix socket has no
+    address: it is believed where it is named as it is written, or by `unix` where that is nginx's `unix:`."""
 
-    __slots__ = ("_addresses", "_all", "_known", "_networks")
+    __slots__ = ("_addresses", "_all", "_known", "_networks", "_words")
 
     def __init__(self, names: Iterable[str]) -> None:
-        """names: as of the setting; what is neither address nor network nor `*` is skipped."""
+        """names: as of the setting."""
         self._all = False
+        self._words: set[str] = set()
         self._addresses: set[ipaddress.IPv4Address | ipaddress.IPv6Address] = set()
         self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
         self._known: dict[str, bool] = {"": True}
         for name in names:
             if name == "*":
                 self._all = True
-            elif "/" not in name:
-                address = _address(name)
-                if address is not None:
-                    self._addresses.add(address)
-            elif not name.startswith(("/", "unix:")):
+            elif name.startswith(("/", "unix")):
+                self._words.add(name)
+            elif "/" in name:
                 self._networks.append(ipaddress.ip_network(name))
+            elif (address := _address(name)) is not None:
+                self._addresses.add(address)
 
     def __contains__(self, host: object) -> bool:
         """host: an address as text, "" for a unix socket's."""
@@ -79,7 +81,7 @@ class Trusted:
     def _judge(self, host: str) -> bool:
         address = _address(host)
         if address is None:
-            return False
+            return host in self._words
         verdict = address in self._addresses or any(address in network for network in self._networks)
         if len(self._known) >= _KNOWN_AT_MOST:
             self._known = {"": True}
@@ -120,13 +122,17 @@ class Forwarding:
     names: fields of which a request must have one for there to be anything to read. trusted: whose peers' are.
     """
 
-    __slots__ = ("_believed", "_secure", "names", "trusted")
+    __slots__ = ("_believed", "_decides", "_secure", "names", "trusted")
 
-    def __init__(self, trusted: Trusted, believed: Iterable[bytes], secure: Mapping[bytes, bytes]) -> None:
+    def __init__(
+        self, trusted: Trusted, believed: Iterable[bytes], secure: Mapping[bytes, bytes], *, decides: bool = True
+    ) -> None:
         """believed: of the five names above. secure: field name in lower case -> the value that means https; any other
-        value means http (gunicorn's `secure_scheme_headers`). It comes before X-Forwarded-Proto."""
+        value means http (gunicorn's `secure_scheme_headers`). decides: they come before X-Forwarded-Proto; else they
+        may only not contradict it."""
         self.trusted = trusted
         self._believed = frozenset(believed)
+        self._decides = decides
         self._secure = dict(secure)
         self.names = self._believed | frozenset(self._secure)
 
@@ -141,7 +147,10 @@ class Forwarding:
         elif not believed.isdisjoint(index):
             origin = self._x_forwarded(index)
         if self._secure and not self._secure.keys().isdisjoint(index):
-            origin = origin._replace(scheme=self._scheme(exchange))
+            if self._decides:
+                origin = origin._replace(scheme=self._scheme(exchange))
+            else:
+                self._compare(exchange, origin.scheme)
         return origin
 
     def _scheme(self, exchange: Exchange) -> str | None:
@@ -149,8 +158,22 @@ class Forwarding:
         secure = self._secure
         said = {value == secure[name] for name, value in exchange.fields if name in secure}
         if len(said) > 1:
-            raise ProtocolError(400, "contradictory scheme headers (secure_scheme_headers)")
+            raise _contradictory()
         return "https" if said == {True} else "http"
+
+    def _compare(self, exchange: Exchange, scheme: str | None) -> None:
+        """The scheme was read by uvicorn's rule: what speaks against it is refused, as by gunicorn's. scheme: None where
+        X-Forwarded-Proto names none."""
+        secure = self._secure
+        said = set() if scheme is None else {scheme == "https"}
+        protos = set()
+        for name, value in exchange.fields:
+            if name == PROTO:
+                protos.add(value.lower())
+            elif name in secure:
+                said.add(value == secure[name])
+        if len(said) > 1 or len(protos) > 1:
+            raise _contradictory()
 
     def _x_forwarded(self, index: Mapping[bytes, bytes]) -> Origin:
         hops = [parse_hop(text) for text in self._members(index, FOR)]
@@ -186,6 +209,10 @@ class Forwarding:
                 if hops[at][0] not in self.trusted:
                     return at
         return 0
+
+
+def _contradictory() -> ProtocolError:
+    return ProtocolError(400, "contradictory scheme headers (secure_scheme_headers)")
 
 
 def _of_hop(members: Sequence[str], at: int, hops: int) -> str:

@@ -156,10 +156,10 @@ def _addresses(family: int, octets: bytes) -> ProxyHeader:
 
 
 def _path(octets: bytes) -> str:
-    """sun_path: up to the first NUL; an abstract name begins with one."""
+    """sun_path: up to the first NUL; an abstract name begins with one. Applications are to be able to print it."""
     name, _, _ = octets[1:].partition(b"\0")
     first = octets[:1] if octets[0] or name else b""
-    return (first + name).decode("utf-8", "surrogateescape")
+    return (first + name).decode("utf-8", "backslashreplace")
 
 
 def _malformed(what: str, section: str) -> ProtocolError:

@@ -14,18 +14,20 @@ _SERVERS_OWN = frozenset(
 
 
 def peers() -> Kind:
-    """Addresses and networks of proxies, separated by commas; `*` for all. A peer on a unix socket is always trusted,
-    so `unix:` and paths, as uvicorn takes them, are let pass."""
+    """Addresses and networks of proxies, separated by commas; `*` for all, `unix` for who is known by no address: so a
+    hop is called that came by a unix socket (`unix:` by nginx). Paths are names of such, too, as uvicorn takes them."""
 
     def parse(given: object) -> tuple[str, ...]:
         return tuple(dict.fromkeys(_peer(text) for text in _words(given)))
 
-    return Kind("addresses and networks such as 10.0.0.1,192.168.0.0/16, or *", "ADDRESSES", parse)
+    return Kind("addresses and networks such as 10.0.0.1,192.168.0.0/16, unix, or *", "ADDRESSES", parse)
 
 
 def _peer(text: str) -> str:
-    if text == "*" or text.startswith(("/", "unix:")):
+    if text == "*" or text.startswith(("/", "unix:/", "unix:@")):
         return text
+    if text in ("unix", "unix:"):
+        return "unix"
     try:
         return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
     except ValueError:

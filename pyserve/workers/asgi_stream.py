@@ -16,6 +16,7 @@ from pyserve.protocol.asgi import Call, ScopeTemplate
 from pyserve.protocol.errors import ProtocolError
 from pyserve.protocol.exchange import Data, Exchange, Sending
 from pyserve.workers.parting import peer_has_closed
+from pyserve.workers.proxies import believed_as
 from pyserve.workers.spans import open_span
 from pyserve.workers.stream import Stream
 
@@ -42,15 +43,20 @@ class AsgiStream(Stream):
         if header.client is not None:
             server = (header.server, None) if isinstance(header.server, str) else header.server
             self._meet(header.client, server)
+        self._believe(believed_as(header, self.remote))
 
     def _meet(self, peer: Any, server: tuple[str, int | None] | None) -> None:
         """Note who is at the two ends."""
         registry = self.registry
         client = peer[:2] if isinstance(peer, tuple) else None
         self._template = ScopeTemplate(client, server, "http", registry.root_path, registry.state)
-        forwarding = registry.forwarding
-        if forwarding is not None and self.remote in forwarding.trusted:
-            self._template.forwarding = forwarding
+        self._believe(self.remote)
+
+    def _believe(self, peer: str) -> None:
+        """What requests say of their client is to be judged as if it were this peer who says it."""
+        forwarding = self.registry.forwarding
+        if forwarding is not None:
+            self._template.forwarding = forwarding if peer in forwarding.trusted else None
 
     def secured(self, tls: TlsChannel) -> None:
         from pyserve.workers.tls_facts import extension_of

@@ -58,6 +58,10 @@ class Connection(Channel):
         self._hand: Hand | None = None  # the thread that runs the application
         self.environ: Environ | None = None
 
+    def believe(self, peer: str) -> None:
+        """What requests say of their client is to be judged as if it were this peer who says it."""
+        self._keys = self._deck.keys.of(peer)
+
     def resume(self, octets: bytes) -> None:
         """Take octets that were received before this object was made; more are at hand."""
         self.wire.receive(octets)

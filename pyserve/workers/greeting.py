@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyserve.protocol.errors import ProtocolError
 from pyserve.workers.channel import RECEIVE_HEAD, Channel, Stage
-from pyserve.workers.proxies import remote_of, variables_of
+from pyserve.workers.proxies import believed_as, remote_of, variables_of
 from pyserve.workers.scoreboard import TIMEOUTS_HEADER
 from pyserve.workers.table import READ, Owner
 
@@ -83,6 +83,8 @@ class Greeting(Channel):
         if header is not None:
             template.update(variables_of(header))
         connection = arrival.make(deck, self.socket, template, self._began)
+        if header is not None:
+            connection.believe(believed_as(header, connection.remote))
         connection.armed, self.armed = self.armed, 0
         deck.table.open.add(connection)
         deck.table.open.discard(self)

@@ -12,6 +12,7 @@ from pyserve.settings import DEFAULTS
 if TYPE_CHECKING:
     from pyserve.settings import Settings
 
+_NOBODY = "unknown"  # no address, and no name that the setting takes
 _FIELDS = {name.decode(): name for name in (FOR, PROTO, HOST, PORT, FORWARDED)}
 
 
@@ -19,22 +20,20 @@ def forwarding_of(settings: Settings, interface: Literal["wsgi", "asgi"]) -> For
     """What is read of trusted proxies' requests, None for nothing.
 
     Unset, `--proxy-headers` means gunicorn's rule under WSGI, the scheme alone, and uvicorn's under ASGI, the client
-    and the scheme. Where proxies are said to set other fields than X-Forwarded-Proto, that one and its likes are their
-    clients' words.
+    and the scheme. Scheme headers that contradict each other are refused in both. Where proxies are said to set other
+    fields than X-Forwarded-Proto, that one and its likes are their clients' words.
     """
     if settings.proxy_headers is False:
         return None
     by_gunicorns_rule = interface == "wsgi" and not settings.proxy_headers
     believed = [] if by_gunicorns_rule else [_FIELDS[name] for name in settings.trusted_proxy_headers]
-    by_secure_fields = (
-        by_gunicorns_rule
-        or (interface == "wsgi" and PROTO in believed)
-        or settings.secure_scheme_headers != DEFAULTS.secure_scheme_headers
-    )
+    is_set = settings.secure_scheme_headers != DEFAULTS.secure_scheme_headers
+    are_read = by_gunicorns_rule or PROTO in believed or is_set
     return Forwarding(
         Trusted(settings.forwarded_allow_ips),
         believed,
-        _pairs(settings.secure_scheme_headers) if by_secure_fields else {},
+        _pairs(settings.secure_scheme_headers) if are_read else {},
+        decides=interface == "wsgi" or is_set,
     )
 
 
@@ -92,5 +91,17 @@ def variables_of(header: ProxyHeader) -> dict[str, str]:
     if isinstance(server, tuple):
         variables |= {"PROXY_ADDR": server[0], "PROXY_PORT": str(server[1])}
     elif server is not None:
-        variables |= {"PROXY_ADDR": server, "PROXY_PORT": ""}
+        variables |= {"PROXY_ADDR": server.encode().decode("latin-1"), "PROXY_PORT": ""}  # as PEP 3333 wants text
     return variables
+
+
+def believed_as(header: ProxyHeader, remote: str) -> str:
+    """Whose fields are believed or not behind a PROXY header, as `Trusted` takes it. remote: of the connection, or of the
+    client where the header names his address.
+
+    Requests behind a LOCAL header are the proxy's own. Those of a client whom the proxy does not know, or who has come
+    to it by a unix socket, are nobody's: neither the proxy's trust is theirs, nor that of who may open our own socket.
+    """
+    if header.protocol == "LOCAL" or isinstance(header.client, tuple):
+        return remote
+    return _NOBODY

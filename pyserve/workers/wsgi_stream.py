@@ -25,7 +25,7 @@ from pyserve.workers.bodies import Bodies
 from pyserve.workers.deadlines import Phase
 from pyserve.workers.environ import Templates
 from pyserve.workers.pool import Pool, default_size
-from pyserve.workers.proxies import Keys, variables_of
+from pyserve.workers.proxies import Keys, believed_as, variables_of
 from pyserve.workers.registry import Door, Registry
 from pyserve.workers.sendfile import open_rest
 from pyserve.workers.stream import Stream
@@ -193,7 +193,7 @@ class WsgiStream(Stream):
         super().introduced(header)
         if header.client is not None:
             self._template = self._templates.make(self.transport.get_extra_info("socket"), header.client)
-            self._keys = self._hall.keys.of(self.remote)
+        self._keys = self._hall.keys.of(believed_as(header, self.remote))
         self._template.update(variables_of(header))
 
     def secured(self, tls: "TlsChannel") -> None:

@@ -115,7 +115,8 @@ def test_hops(text: str, hop: tuple[str, int]) -> None:
         (["::ffff:10.0.0.1"], ["10.0.0.1"], ["10.0.0.2"]),
         (["*"], ["", "127.0.0.1", "anything"], []),
         ([], [""], ["127.0.0.1", "unknown"]),
-        (["/run/x.sock", "unix:"], [""], ["127.0.0.1", "/run/x.sock"]),
+        (["/run/x.sock", "unix"], ["", "unix", "/run/x.sock"], ["127.0.0.1", "/run/y.sock", "unix:"]),
+        (LOCAL, [""], ["unix", "unknown"]),
         (["0.0.0.0/0"], ["1.2.3.4"], ["::1", "1" * 10_000]),
     ],
 )
@@ -153,6 +154,9 @@ CLIENTS: list[tuple[tuple[str, ...], tuple[bytes, ...], tuple[str, int] | None]]
     (("10.0.0.0/8",), (b"X-Forwarded-For: 6.6.6.6, 203.0.113.9, 10.0.0.7, 10.0.0.8:80",), ("203.0.113.9", 0)),
     (("*",), (b"X-Forwarded-For: 6.6.6.6, 203.0.113.9, 10.0.0.7",), ("6.6.6.6", 0)),
     ((), (b"X-Forwarded-For: 6.6.6.6, 203.0.113.9",), ("203.0.113.9", 0)),
+    (("unix",), (b"X-Forwarded-For: 203.0.113.9, unix:",), ("203.0.113.9", 0)),
+    (("unix:/x",), (b"X-Forwarded-For: 203.0.113.9, unix:/x",), ("203.0.113.9", 0)),
+    (LOCAL, (b"X-Forwarded-For: 203.0.113.9, unix:",), ("unix", 0)),
 ]
 
 
@@ -259,6 +263,31 @@ def test_secure_scheme_headers_must_agree(lines: tuple[bytes, ...], scheme: str 
         assert caught.value.status == 400
     else:
         assert read(*lines, believed=(), secure=SECURE) == Origin(scheme=scheme)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("lines", "scheme"),
+    [
+        ((b"X-Forwarded-Proto: HTTPS", b"X-Forwarded-Ssl: on"), "https"),
+        ((b"X-Forwarded-Proto: wss", b"X-Forwarded-Ssl: on"), "https"),
+        ((b"X-Forwarded-Proto: https", b"X-Forwarded-Proto: HTTPS"), "https"),
+        ((b"X-Forwarded-Proto: https, http", b"X-Forwarded-For: 1.2.3.4, 127.0.0.1"), "https"),
+        ((b"X-Forwarded-Ssl: on",), None),
+        ((b"X-Forwarded-Proto: gopher", b"X-Forwarded-Ssl: on"), None),
+        ((b"X-Forwarded-Proto: https", b"X-Forwarded-Proto: http"), 400),
+        ((b"X-Forwarded-Proto: http", b"X-Forwarded-Ssl: on"), 400),
+        ((b"X-Forwarded-Proto: https", b"X-Forwarded-Protocol: http"), 400),
+        ((b"X-Forwarded-Ssl: on", b"X-Forwarded-Protocol: http"), 400),
+    ],
+)
+def test_secure_scheme_headers_that_do_not_decide_must_agree(lines: tuple[bytes, ...], scheme: str | int | None) -> None:
+    _, exchange = begin(with_fields(*lines))
+    forwarding = Forwarding(Trusted(LOCAL), BOTH, dict(SECURE), decides=False)
+    if scheme == 400:
+        with pytest.raises(ProtocolError, match="contradictory scheme headers"):
+            forwarding.read(exchange)
+    else:
+        assert forwarding.read(exchange).scheme == scheme
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ GOOD: list[tuple[Kind, object, tuple[str, ...]]] = [
     (fields.peers(), "", ()),
     (fields.peers(), ["10.0.0.1", "10.0.0.2,10.0.0.1"], ("10.0.0.1", "10.0.0.2")),
     (fields.peers(), "2001:DB8::0:1", ("2001:db8::1",)),
-    (fields.peers(), "unix:,/run/x.sock", ("unix:", "/run/x.sock")),
+    (fields.peers(), "unix:,/run/x.sock", ("unix", "/run/x.sock")),
+    (fields.peers(), "unix,unix:/run/x.sock", ("unix", "unix:/run/x.sock")),
     (fields.field_names(), "script_name, Path_Info", ("SCRIPT_NAME", "PATH_INFO")),
     (fields.field_names(), ["*"], ("*",)),
     (fields.field_names(), "", ()),
@@ -38,7 +39,7 @@ PROXY: list[tuple[object, str]] = [
 ]
 
 BAD: list[tuple[Kind, object]] = [
-    *((fields.peers(), given) for given in ("localhost", "10.0.0.1/8", "10.0.0.0/33", "1.2.3", "**", 1, [1], None)),
+    *((fields.peers(), given) for given in ("localhost", "10.0.0.1/8", "10.0.0.0/33", "1.2.3", "**", "unix:x", 1, [1], None)),
     *((fields.proxy_protocol(), given) for given in ("", "v3", "on", 2)),
     *((fields.field_names(), given) for given in ("a b", "a:", 1, None)),
     *((SOME, given) for given in ("x-real-ip", "forwarded,x-forwarded-for", 1)),

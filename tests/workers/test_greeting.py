@@ -171,6 +171,8 @@ def test_the_client_that_is_named_is_the_peer_whose_fields_are_believed_or_not(w
     with working(way) as worker:
         assert ask(worker, V1 + request("/", field)) == TOLD
         assert ask(worker, LOCAL + request("/", field))["wsgi.url_scheme"] == "https"
+        for nobody in (b"PROXY UNKNOWN\r\n", UNIX):
+            assert ask(worker, nobody + request("/", field))["wsgi.url_scheme"] == "http"
     with working(way, forwarded_allow_ips=("203.0.113.9",)) as worker:
         assert ask(worker, V1 + request("/", field)) == {**TOLD, "wsgi.url_scheme": "https"}
         assert ask(worker, request("/", field)) == OURS

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from pyserve.protocol.proxy import ProxyHeader
 from pyserve.settings import Settings
-from pyserve.workers.proxies import Keys, forwarding_of
+from pyserve.workers.proxies import Keys, forwarding_of, variables_of
 from tests.workers import both, hands, serving
 from tests.workers.both import Worker
 
@@ -56,12 +57,13 @@ def test_wsgi(way: str) -> None:
 
 def test_asgi() -> None:
     with working("async", access_log_format="%(h)s") as worker:
-        assert seen(worker, *FORWARDED, "X-Forwarded-Ssl: off") == ["192.0.2.1", "https", ""]
+        assert seen(worker, *FORWARDED, "X-Forwarded-Ssl: on") == ["192.0.2.1", "https", ""]
         assert seen(worker) == ["127.0.0.1", "http", ""]
-    with working("async", proxy_headers=False) as worker:
-        assert seen(worker, *FORWARDED) == ["127.0.0.1", "http", ""]
-    with working("async", **NOT_US) as worker:
-        assert seen(worker, *FORWARDED) == ["127.0.0.1", "http", ""]
+        assert seen(worker, *FORWARDED, "X-Forwarded-Ssl: off") == 400
+        assert seen(worker, *FORWARDED, "X-Forwarded-Proto: http") == 400
+    for settings in ({"proxy_headers": False}, NOT_US):
+        with working("async", **settings) as worker:
+            assert seen(worker, *FORWARDED, "X-Forwarded-Ssl: off") == ["127.0.0.1", "http", ""]
 
 
 def test_secure_scheme_headers_under_asgi_where_they_are_set() -> None:
@@ -114,6 +116,11 @@ def test_the_access_log_names_the_client(way: str, tmp_path: Path) -> None:
         client.get("/", *FORWARDED)
         client.get("/")
     assert log.read_text() == "192.0.2.1\n127.0.0.1\n"
+
+
+def test_a_path_in_a_proxy_header_is_as_pep_3333_wants_text() -> None:
+    told = variables_of(ProxyHeader("UNIX", "/c", "/\u65e5"))
+    assert told["PROXY_ADDR"].encode("latin-1").decode() == "/\u65e5"
 
 
 def test_nothing_is_kept_for_peers_that_are_not_trusted() -> None:
