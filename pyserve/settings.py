@@ -508,8 +508,8 @@ class Settings:
         ("127.0.0.1", "::1"),
         fields.peers(),
         "The proxies whose fields about the client are believed; *: everybody's. Peers on a unix socket are always "
-        "trusted; unix: so are hops in X-Forwarded-For that are written unix:. After a PROXY header the peer is whom that "
-        "names.",
+        "trusted; unix: so are hops in X-Forwarded-For that are written unix:. After a PROXY header the peer is whom "
+        "that names.",
         fallbacks=("UVICORN_FORWARDED_ALLOW_IPS", "FORWARDED_ALLOW_IPS"),
     )
     proxy_headers: bool | None = setting(

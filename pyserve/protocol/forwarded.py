@@ -162,8 +162,8 @@ class Forwarding:
         return "https" if said == {True} else "http"
 
     def _compare(self, exchange: Exchange, scheme: str | None) -> None:
-        """The scheme was read by uvicorn's rule: what speaks against it is refused, as by gunicorn's. scheme: None where
-        X-Forwarded-Proto names none."""
+        """The scheme was read by uvicorn's rule: what speaks against it is refused, as by gunicorn's. scheme: None
+        where X-Forwarded-Proto names none."""
         secure = self._secure
         said = set() if scheme is None else {scheme == "https"}
         protos = set()

@@ -96,8 +96,8 @@ def variables_of(header: ProxyHeader) -> dict[str, str]:
 
 
 def believed_as(header: ProxyHeader, remote: str) -> str:
-    """Whose fields are believed or not behind a PROXY header, as `Trusted` takes it. remote: of the connection, or of the
-    client where the header names his address.
+    """Whose fields are believed or not behind a PROXY header, as `Trusted` takes it. remote: of the connection, or of
+    the client where the header names his address.
 
     Requests behind a LOCAL header are the proxy's own. Those of a client whom the proxy does not know, or who has come
     to it by a unix socket, are nobody's: neither the proxy's trust is theirs, nor that of who may open our own socket.

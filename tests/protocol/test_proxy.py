@@ -48,8 +48,10 @@ WELL_FORMED: list[tuple[bytes, ProxyHeader]] = [
     (v2(0x21, 0x21, INET6), TCP6),
     (v2(0x21, 0x31, UNIX), ProxyHeader("UNIX", "/run/client", "\0abstract")),
     (v2(0x21, 0x31, bytes(216)), ProxyHeader("UNIX", "", "")),
-    (v2(0x21, 0x31, b"/\xff".ljust(108, b"\0") + "/\u00e9".encode().ljust(108, b"\0")),
-     ProxyHeader("UNIX", "/\\xff", "/\u00e9")),
+    (
+        v2(0x21, 0x31, b"/\xff".ljust(108, b"\0") + "/\u00e9".encode().ljust(108, b"\0")),
+        ProxyHeader("UNIX", "/\\xff", "/\u00e9"),
+    ),
     (v2(0x21, 0x31, b"x" * 216), ProxyHeader("UNIX", "x" * 108, "x" * 108)),
     (v2(0x21, 0x11, INET + NOOP), TCP4),
     (v2(0x21, 0x11, INET + NOOP * 100), TCP4),
