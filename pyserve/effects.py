@@ -28,13 +28,18 @@ def ineffective(settings: Settings, worker_class: WorkerClass, interface: str = 
     return lines + _ineffective_tls(settings) + _ineffective_proxies(settings, interface)
 
 
-def _ineffective_on_application(settings: Settings, worker_class: WorkerClass, interface: str) -> list[str]:
+def _ineffective_on_application(settings: Settings, worker_class: WorkerClass, interface: str) -> Iterator[str]:
+    if settings.paste is not None:
+        yield from (
+            f"{flag_of(name)} has no effect with --paste" for name in ("app", "factory") if _changed(settings, name)
+        )
     if worker_class == "async" and interface == "asgi" and _changed(settings, "threads"):
-        return ["--threads has no effect on an ASGI application"]
+        yield "--threads has no effect on an ASGI application"
     if worker_class == "async" and interface == "wsgi":
         names = ("lifespan", "disconnect_grace")
-        return [f"{flag_of(name)} has no effect on a WSGI application" for name in names if _changed(settings, name)]
-    return []
+        yield from (
+            f"{flag_of(name)} has no effect on a WSGI application" for name in names if _changed(settings, name)
+        )
 
 
 def _needs(settings: Settings) -> Iterator[tuple[str, object, Iterable[str]]]:
@@ -60,6 +65,8 @@ def _ineffective_tls(settings: Settings) -> list[str]:
     if settings.certfile:
         needs = "cert_reqs"
         names = [] if settings.cert_reqs else ["ca_certs", "crl_file"]
+    if settings.ssl_context_factory is not None and _changed(settings, "ssl_context"):
+        lines.append("ssl_context has no effect with ssl_context_factory")
     return lines + [
         f"{flag_of(name)} has no effect without {flag_of(needs)}" for name in names if _changed(settings, name)
     ]

@@ -26,13 +26,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from pyserve.server import cli
 from pyserve.server.sources import FIELDS
 from pyserve.settings import DEFAULTS, OPTIONS, SettingsError
 
-__all__ = ["BaseApplication", "Config", "Setting", "WSGIApplication"]
+__all__ = ["BaseApplication", "Config", "Setting", "WSGIApplication", "serve_paste"]
 
 
 class Setting:
@@ -150,6 +151,20 @@ class WSGIApplication(BaseApplication):
         if type(self).load is not WSGIApplication.load:
             return super()._application()
         return {} if self.app_uri is None else {"app": self.app_uri, "wsgi_app": None}
+
+
+def serve_paste(app: Any, global_conf: Mapping[str, str], **local_conf: str) -> None:
+    """Serve `app` as a section of its ini file says that is for a server (PasteDeploy's `paste.server_runner`):
+
+        [server:main]
+        use = egg:pyserve-http#main
+        host = 127.0.0.1
+        port = 5000
+
+    Settings are those of docs/settings.md; `config` names a configuration file, which they overrule. Raises SystemExit
+    with the exit code, as with gunicorn also for 0.
+    """
+    raise SystemExit(cli.run_paste(app, global_conf["__file__"], local_conf))
 
 
 class _Loader:

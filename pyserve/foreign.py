@@ -2,8 +2,8 @@
 
 Who replaces one of these servers keeps its command line and its configuration file. What they set there, and pyserve
 has no use for, is named in one line with the reason and with what to use instead; what says nothing (the default, or a
-setting whose purpose is served anyway) is accepted silently; what would make the server less safe than its
-configuration says is refused. A setting that does have an effect belongs into the table in `settings.py`.
+setting whose purpose is served anyway) is accepted silently. A setting that does have an effect belongs into the table
+in `settings.py`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Foreign:
 
     name: in a configuration file and as a keyword. flags, names: as in `Option`. takes: what the flag's value is called
     in messages; empty for a switch. default: the other server's, or several values; given, it says nothing. why:
-    completes "… has no effect: "; empty where nothing is to be said. refused: instead of having no effect. variable:
-    uvicorn's, or empty. repeats, negates: as in `Kind`.
+    completes "… has no effect: "; empty where nothing is to be said. variable: uvicorn's, or empty. repeats, negates:
+    as in `Kind`.
     """
 
     name: str
@@ -28,7 +28,6 @@ class Foreign:
     takes: str
     default: object
     why: str
-    refused: bool = False
     variable: str = ""
     repeats: bool = False
     negates: bool = False
@@ -66,11 +65,8 @@ def _gunicorn() -> Iterable[Foreign]:
     yield Foreign("control_socket_mode", "--control-socket-mode", "INT", 0o600, "")
     yield Foreign("control_socket_disable", "--no-control-socket", "", False, "")
     yield Foreign("spew", "--spew", "", False, "lines are not traced; try python -m trace")
-    paste = "name the application: a module with application = paste.deploy.loadapp('config:/path/to.ini')"
-    yield Foreign("paste", "--paste --paster", "STRING", None, paste, refused=True)
-    yield Foreign("raw_paste_global_conf", "--paste-global", "CONF", None, paste, repeats=True)
     protocol = "HTTP is spoken; let nginx use proxy_pass instead of uwsgi_pass"
-    yield Foreign("protocol", "--protocol", "STRING", "http", protocol, refused=True)
+    yield Foreign("protocol", "--protocol", "STRING", "http", protocol)
     yield Foreign("uwsgi_allow_ips", "--uwsgi-allow-from", "STRING", "127.0.0.1,::1", protocol)
 
 
@@ -130,7 +126,6 @@ def _uvicorn() -> Iterable[Foreign]:
     name = "timeout_worker_healthcheck"
     yield Foreign(name, "--timeout-worker-healthcheck", "INTEGER", 5, health, variable=f"UVICORN_{name.upper()}")
     yield Foreign("timeout_notify", "", "", 30, health)
-    yield Foreign("ssl_context_factory", "", "", None, "write it as a hook, ssl_context", refused=True)
     yield Foreign("callback_notify", "", "", None, "workers tell the master by themselves that they live")
     h11 = "--limit-request-line, --limit-request-fields and --limit-request-field-size limit a head"
     name = "h11_max_incomplete_event_size"

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from pyserve.values import fields, kinds, owners, tls
+from pyserve.values import fields, ini, kinds, owners, tls
 from pyserve.values.log_addresses import parse_statsd_address, parse_syslog_address
 from pyserve.values.option import Group, Option, option_of, setting
 
@@ -80,6 +80,21 @@ class Settings:
         "Call what APP names, without arguments, to get the application.",
         common_word=True,
         fallbacks=("UVICORN_FACTORY",),
+    )
+    paste: str | None = setting(
+        Group.APPLICATION,
+        "--paste --paster",
+        None,
+        ini.file(),
+        "Serve what this ini file describes, instead of APP: its section [app:main], or the one that is named behind a "
+        "#. Needs PasteDeploy.",
+    )
+    raw_paste_global_conf: tuple[str, ...] = setting(
+        Group.APPLICATION,
+        "--paste-global",
+        (),
+        ini.variables(),
+        "Set a variable in the section [DEFAULT] of that file.",
     )
     chdir: str | None = setting(
         Group.APPLICATION, "--chdir", None, kinds.directory(), "Change to this directory before anything is loaded."
@@ -223,6 +238,13 @@ class Settings:
         None,
         kinds.hook("config, default_ssl_context_factory"),
         "Called to make each ssl.SSLContext; what it is given makes the one that these settings describe.",
+    )
+    ssl_context_factory: Hook = setting(
+        Group.TLS,
+        "",
+        None,
+        kinds.hook("config, default_ssl_context_factory"),
+        "The same as uvicorn knows it: TLS is spoken also without certfile, where it makes the context by itself.",
     )
     ssl_version: str | None = setting(
         Group.TLS,
@@ -969,6 +991,13 @@ class Settings:
     )
 
     exit_codes: Mapping[str, int] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def reference(self) -> str | None:
+        """What names the application, which can be loaded again and again; None for an object, and for none."""
+        if self.paste is not None:
+            return self.paste
+        return self.app if isinstance(self.app, str) else None
 
 
 OPTIONS: Final[dict[str, Option]] = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pyserve.embedding import BaseApplication, Config, WSGIApplication
+from pyserve.embedding import BaseApplication, Config, WSGIApplication, serve_paste
 from pyserve.server import cli
 from pyserve.server.sources import Resolved
 from pyserve.settings import Settings
@@ -193,3 +193,18 @@ def test_as_a_program(tmp_path: Path) -> None:
         process.stderr.read()
         assert process.wait(20) == 0
         process.stderr.close()
+
+
+def test_a_server_of_an_ini_file(served: list[Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As PasteDeploy calls it for `use = egg:pyserve-http#main`."""
+    monkeypatch.chdir(tmp_path)
+    ini = tmp_path / "a.ini"
+    ini.write_text("[loggers]\nkeys = root\n")
+    (tmp_path / "conf.py").write_text("workers = 3\ntimeout = 5\nlogconfig = None\n")
+    local = {"host": "127.0.0.1", "port": "5000", "workers": "2", "config": "conf.py"}
+    with pytest.raises(SystemExit) as caught:
+        serve_paste(handler, {"__file__": str(ini)}, **local)
+    assert caught.value.code == 0
+    (settings,) = served
+    assert (settings.app, settings.bind, settings.workers, settings.timeout) == (handler, ("127.0.0.1:5000",), 2, 5.0)
+    assert settings.default_proc_name == settings.logconfig == str(ini)

@@ -15,7 +15,7 @@ import click
 
 from pyserve import __version__
 from pyserve.effects import ineffective
-from pyserve.server import command
+from pyserve.server import command, inifile
 from pyserve.server.configuration import configure, settle
 from pyserve.server.sources import Layer, Resolved, Source, by_field, platform_variables
 from pyserve.settings import EXIT_COMMAND_LINE, EXIT_CONFIGURATION, OPTIONS, Settings, SettingsError
@@ -46,6 +46,11 @@ def run(app: str | Callable[..., Any], settings: Mapping[str, object]) -> int:
     if "app" in settings:
         return fail("app is given twice")
     return _run(lambda: configure({**settings, "app": app}, os.environ, Source.KEYWORD))
+
+
+def run_paste(app: Callable[..., Any], ini: str, settings: Mapping[str, object]) -> int:
+    """What `pyserve.embedding.serve_paste` does: as `run`, and what the ini file says besides; the exit code."""
+    return _run(lambda: configure({**settings, "app": app}, os.environ, Source.KEYWORD, inifile.layer(ini)))
 
 
 def run_embedded(settings: Mapping[str, object]) -> int:
@@ -80,14 +85,15 @@ def _fill_standard_descriptors() -> None:
 
 def _act(resolved: Resolved) -> int:
     settings = resolved.settings
+    nothing = settings.app is None and settings.paste is None
     if settings.print_config or settings.check_config:
         for warning in resolved.warnings:
             _warn(warning)
     if settings.print_config:
         _print(_listing(resolved))
-        if settings.app is None and not settings.check_config:
+        if nothing and not settings.check_config:
             return 0
-    if settings.app is None:
+    if nothing:
         hint = "for example: pyserve main:app (pyserve --help tells more)"
         raise SettingsError(f"APP is missing, {hint}", EXIT_COMMAND_LINE)
     _check_format(resolved)

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from pyserve.server import command, configfile, workerclass
+from pyserve.server import command, configfile, inifile, workerclass
 from pyserve.server.sources import ARGUMENTS, Layer, Resolved, Source, by_field, merge
 from pyserve.settings import OPTIONS, SettingsError
 from pyserve.values.option import shown_value
@@ -18,18 +18,24 @@ _GREEN_THREADS: Final = 64
 """Threads that stand in for a thousand greenlets: a worker that waits most of the time has work for so many."""
 
 
-def configure(given: Mapping[str, object], environ: Mapping[str, str], source: Source) -> Resolved:
+def configure(
+    given: Mapping[str, object], environ: Mapping[str, str], source: Source, ini: Layer | None = None
+) -> Resolved:
     """Make the settings of what was given, of the configuration file and of the environment.
 
-    given, source: as `resolve` takes them. Raises SettingsError.
+    given, source: as `resolve` takes them. ini: what an ini file gives that is known already. Raises SettingsError.
     """
     arguments = list(_arguments(environ))
     layers = [*arguments, Layer(source, by_field(given, source))]
     file = _file(layers, environ)
-    if file is None:
-        return settle(layers, environ)
-    resolved = settle([file.layer, *layers], environ)
-    return dataclasses.replace(resolved, warnings=(*file.warnings, *resolved.warnings))
+    if file is not None:
+        layers.insert(0, file.layer)
+    if ini is None and (location := _last("paste", layers, environ)):
+        ini = inifile.layer(location)
+    if ini is not None:
+        layers.insert(0, ini)
+    resolved = settle(layers, environ)
+    return resolved if file is None else dataclasses.replace(resolved, warnings=(*file.warnings, *resolved.warnings))
 
 
 def settle(layers: Sequence[Layer], environ: Mapping[str, str]) -> Resolved:
@@ -95,9 +101,12 @@ def _arguments(environ: Mapping[str, str]) -> Iterator[Layer]:
 
 def _file(layers: list[Layer], environ: Mapping[str, str]) -> configfile.ConfigFile | None:
     """What was given last tells the file; otherwise one is looked for."""
-    for layer in reversed(layers):
-        if location := layer.values.get("config"):
-            return configfile.read(str(location))
-    if location := environ.get(OPTIONS["config"].variable, "").strip():
+    if location := _last("config", layers, environ):
         return configfile.read(location)
     return configfile.find()
+
+
+def _last(name: str, layers: Sequence[Layer], environ: Mapping[str, str]) -> str:
+    """The path that was given last, or by the environment; else empty."""
+    given = (layer.values.get(name) for layer in reversed(layers))
+    return str(next(filter(None, given), "")) or environ.get(OPTIONS[name].variable, "").strip()

@@ -138,7 +138,7 @@ def _say_how(settings: Settings, application: Application | None, log: ErrorLog)
 
 def read_certificates(settings: Settings) -> Certificates | None:
     """What TLS needs, or None without it. Raises `SettingsError` for files that cannot be used."""
-    if not settings.certfile:
+    if not settings.certfile and settings.ssl_context_factory is None:
         if settings.keyfile:
             raise SettingsError(f"keyfile: {settings.keyfile[0]!r} given without certfile")
         return None

@@ -209,14 +209,11 @@ class _Table:
                 raise self._refusal(name)
 
     def foreign(self) -> Iterator[str]:
-        """A line for each setting of other servers that was given and has no effect. SettingsError for what must not
-        be without one."""
+        """A line for each setting of other servers that was given and has no effect."""
         for name, row in FOREIGN.items():
             origin = self._origin(name, row.flag, row.variable)
             if origin.source is Source.DEFAULT or row.says_nothing(origin.given):
                 continue
-            if row.refused:
-                raise SettingsError(f"{origin} is not supported: {row.why}", origin.exit_code)
             if row.why:
                 yield f"{origin} has no effect: {row.why}"
 
@@ -314,14 +311,23 @@ def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]
         yield ("interface", "lifespan"), "WSGI has no lifespan; take --lifespan auto"
     if settings.factory and isinstance(settings.app, str) and parse_reference(settings.app).called:
         yield ("factory", "app"), "APP calls the factory already; leave out one of them"
+    if settings.paste is not None and not _is_installed("paste.deploy"):
+        yield ("paste",), "PasteDeploy is not installed: pip install 'pyserve-http[paste]'"
     if settings.body_buffer_size > settings.body_buffer_total:
         yield ("body_buffer_size", "body_buffer_total"), "one body's buffer is larger than all bodies' together"
     if len(set(settings.bind)) < len(settings.bind):
         yield ("bind",), "the same address is given twice"
-    if settings.loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
+    if settings.loop == "uvloop" and not _is_installed("uvloop"):
         yield ("loop",), "uvloop is not installed; take --loop auto or asyncio"
-    if settings.reload and settings.reload_engine == "inotify" and importlib.util.find_spec("watchfiles") is None:
+    if settings.reload and settings.reload_engine == "inotify" and not _is_installed("watchfiles"):
         yield ("reload_engine",), "watchfiles is not installed: pip install 'pyserve-http[reload]', or take poll"
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # nor is the package that it would be in
+        return False
 
 
 def _strangers(environ: Mapping[str, str]) -> Iterator[str]:

@@ -45,16 +45,17 @@ def adapted(settings: Settings) -> Settings:
     """What goes together with `reload`."""
     if not settings.reload:
         return settings
-    if not isinstance(settings.app, str):
+    if settings.reference is None:
         return dataclasses.replace(settings, reload=False)
-    return dataclasses.replace(settings, preload_app=False)
+    ini = (settings.paste.partition("#")[0],) if settings.paste is not None else ()
+    return dataclasses.replace(settings, preload_app=False, reload_extra_files=(*settings.reload_extra_files, *ini))
 
 
 def remarks(settings: Settings) -> Iterator[str]:
     """What the log should warn of, one line each. settings: as they were given."""
     if not settings.reload:
         return
-    if not isinstance(settings.app, str):
+    if settings.reference is None:
         yield "--reload has no effect on an application that was given as an object: give module:attribute"
         return
     yield "Reloader is on. Use in development only!"

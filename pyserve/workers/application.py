@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, Literal, NoReturn
 
 from pyserve.settings import EXIT_CONFIGURATION, Settings, SettingsError, WorkerClass
+from pyserve.values.ini import split
 from pyserve.values.kinds import near
 from pyserve.values.reference import Reference, parse_reference
 from pyserve.workers.interface import UnknownInterface, is_unmade, recognise
@@ -24,6 +25,8 @@ EXIT_APPLICATION = 4
 
 _places: list[str] = []  # what `prepare_import_path` has put first
 _DEFAULT_NAMES = ("application", "app")
+_MACHINERY = (__file__, importlib.__file__)
+_DEPLOYING = ("/paste/deploy/loadwsgi.py", "/paste/deploy/util.py")
 _EXPECTED = "WSGI applications take (environ, start_response), ASGI applications take (scope, receive, send)"
 
 
@@ -71,15 +74,18 @@ def prepare_import_path(settings: Settings) -> None:
 def load(settings: Settings) -> Application:
     """Import and, where asked for, make the application. Raises `ApplicationLoadError`, or `SettingsError`
     without APP."""
-    if settings.app is None:
+    if settings.app is None and settings.paste is None:
         raise SettingsError("APP is missing, for example main:app")
     prepare_import_path(settings)
-    if isinstance(settings.app, str):
+    if settings.paste is not None:
+        name = settings.paste
+        found = _deployed(name, settings.raw_paste_global_conf)
+    elif isinstance(settings.app, str):
         name = settings.app
         found = _find(_parse(name))
     else:
         name, found = _name_of(settings.app), settings.app
-    if settings.factory:
+    if settings.factory and settings.paste is None:
         found = _call(found, name, (), {})
     if not callable(found):
         raise ApplicationLoadError(f"{name!r} is {_a(found)}, not a callable{_callable_attribute(name, found)}")
@@ -100,6 +106,18 @@ def choose_worker_class(settings: Settings, application: Application) -> WorkerC
             settings.exit_codes.get("worker_class", EXIT_CONFIGURATION),
         )
     return settings.worker_class
+
+
+def _deployed(location: str, variables: Iterable[str]) -> Any:
+    """What an ini file describes, made by PasteDeploy."""
+    try:
+        return importlib.import_module("paste.deploy").loadapp(
+            f"config:{location}", relative_to=os.getcwd(), global_conf=dict(map(split, variables))
+        )
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        _fail(f"loading {location!r} failed", error)
 
 
 def _parse(text: str) -> Reference:
@@ -251,11 +269,12 @@ def _strip(report: traceback.TracebackException) -> bool:
     for other in (report.__cause__, report.__context__, *(getattr(report, "exceptions", None) or ())):
         if other is not None:
             _strip(other)
-    machinery = (__file__, importlib.__file__)
     kept = [
         frame
         for frame in report.stack
-        if frame.filename not in machinery and not frame.filename.startswith("<frozen importlib")
+        if frame.filename not in _MACHINERY
+        and not frame.filename.startswith("<frozen importlib")
+        and not frame.filename.endswith(_DEPLOYING)
     ]
     report.stack[:] = kept
     return bool(kept)

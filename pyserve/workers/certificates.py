@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from pyserve.protocol.x509 import NotDer, host_matches, host_names
-from pyserve.settings import Settings, SettingsError
+from pyserve.settings import Hook, Settings, SettingsError
 from pyserve.workers.cfg import Config
 
 if TYPE_CHECKING:
@@ -123,6 +123,8 @@ class Certificates:
     # Contexts
 
     def _make(self) -> ssl.SSLContext:
+        if not self._settings.certfile:
+            return self._context(None)
         guises: dict[frozenset[str], _Guise] = {}
         for pair in self._pairs():
             leaf = _leaf(pair)
@@ -142,8 +144,9 @@ class Certificates:
             first.sni_callback = _chooser(by_name)
         return first
 
-    def _context(self, guise: _Guise) -> ssl.SSLContext:
-        hook = self._settings.ssl_context
+    def _context(self, guise: _Guise | None) -> ssl.SSLContext:
+        """guise: None where a hook brings its own."""
+        name, hook = _hook(self._settings)
         if hook is None:
             return self._default_context(guise)
         try:
@@ -151,14 +154,16 @@ class Certificates:
         except SettingsError:
             raise
         except Exception as error:
-            raise SettingsError(f"ssl_context: it raised {error!r}") from error
+            raise SettingsError(f"{name}: it raised {error!r}") from error
         if not isinstance(context, ssl.SSLContext):
-            raise SettingsError(f"ssl_context: it returned {context!r}, expected an ssl.SSLContext")
+            raise SettingsError(f"{name}: it returned {context!r}, expected an ssl.SSLContext")
         return context
 
-    def _default_context(self, guise: _Guise) -> ssl.SSLContext:
+    def _default_context(self, guise: _Guise | None) -> ssl.SSLContext:
         """TLS 1.2 and 1.3, no compression, no renegotiation (RFC 9325 section 3)."""
         settings = self._settings
+        if guise is None:
+            raise SettingsError("ssl_context_factory: the default factory needs certfile")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
@@ -182,12 +187,19 @@ class Certificates:
         settings = self._settings
         if settings.ca_certs:
             _load_authorities(context, "ca_certs", self._path(settings.ca_certs))
-        elif settings.cert_reqs and settings.ssl_context is None:
+        elif settings.cert_reqs and _hook(settings)[1] is None:
             raise SettingsError(f"cert_reqs: {settings.cert_reqs} given without ca_certs, which says whom to trust")
         if settings.crl_file:
             _load_authorities(context, "crl_file", self._path(settings.crl_file))
             context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
         context.verify_mode = ssl.VerifyMode(settings.cert_reqs)
+
+
+def _hook(settings: Settings) -> tuple[str, Hook]:
+    """By its name, what is called to make a context."""
+    if settings.ssl_context_factory is not None:
+        return "ssl_context_factory", settings.ssl_context_factory
+    return "ssl_context", settings.ssl_context
 
 
 def _chooser(by_name: dict[str, ssl.SSLContext]) -> Callable[[ssl.SSLObject, str | None, ssl.SSLContext], None]:

@@ -115,7 +115,7 @@ class Config:
 
     @property
     def is_ssl(self) -> bool:
-        return bool(getattr(self._settings, "certfile", None) or getattr(self._settings, "keyfile", None))
+        return any(getattr(self._settings, name, None) for name in ("certfile", "keyfile", "ssl_context_factory"))
 
 
 def _value(settings: Settings, name: str) -> Any:

@@ -59,7 +59,7 @@ class App:
     @property
     def app_uri(self) -> str | None:
         """APP as it was given; None for an object."""
-        return self._settings.app if isinstance(self._settings.app, str) else None
+        return self._settings.reference
 
     @property
     def callable(self) -> Any:

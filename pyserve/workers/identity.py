@@ -68,5 +68,4 @@ def set_title(settings: Settings, role: str) -> bool:
 
 def name_of(settings: Settings) -> str:
     """The server's name among others on the same machine."""
-    served = settings.app if isinstance(settings.app, str) else "app"
-    return settings.proc_name or settings.default_proc_name or served
+    return settings.proc_name or settings.default_proc_name or settings.reference or "app"

@@ -188,6 +188,9 @@ app:app --check-config
 app:app --print-config
 app:app -w 2 -b :8000 --timeout 120 --workers 3
 app:app --workers 2 --worker-class gthread --threads 4 --timeout 120 --keep-alive 5 --max-requests 500
+--paste deploy.ini
+--paster deploy.ini#main -b 0.0.0.0:6543 -w 2
+--paste deploy.ini --paste-global debug=1 --paste-global 'a\=b=c' --log-config log.ini -n shop
 """.strip().splitlines()
 
 # (variables, line): what GUNICORN_CMD_ARGS, PORT and WEB_CONCURRENCY say
@@ -226,4 +229,5 @@ app:app --preload=yes
 app:app --user nobody_at_all
 app:app --header-map perhaps
 app:app --limit-request-fields many
+--paste nowhere.ini
 """.strip().splitlines()

@@ -47,8 +47,8 @@ def gunicorn(arguments: Sequence[str], environ: Mapping[str, str], monkeypatch: 
 def differences(app: WSGIApplication, resolved: Resolved) -> list[str]:
     """A line for each setting that is not the same. What neither was told counts as the same: defaults may differ."""
     found = []
-    if app.app_uri != resolved.settings.app:
-        found.append(f"app: {app.app_uri} and {resolved.settings.app}")
+    if app.app_uri != resolved.settings.reference:
+        found.append(f"app: {app.app_uri} and {resolved.settings.reference}")
     defaults = _defaults()
     for name, setting in app.cfg.settings.items():
         if name == "wsgi_app" or name in FOREIGN:
@@ -142,6 +142,7 @@ _SPECIAL: dict[str, Callable[[Any, Any], bool]] = {
     "forwarded_allow_ips": _networks,
     "proxy_allow_ips": _networks,
     "reload_extra_files": _paths,
+    "paste": lambda theirs, ours: bool(os.path.abspath(theirs) == ours),
     "http_parser": lambda theirs, ours: bool(PARSERS[theirs] == ours),
     "chdir": lambda theirs, ours: os.path.realpath(theirs) == os.path.realpath(ours or "."),
 }

@@ -64,8 +64,6 @@ def _state(name: str, default: Any) -> str:
         state = "works" if same else f"works, as `{OPTIONS[field].flag or field}`"
         return state + _default(name, default, getattr(DEFAULTS, field))
     row = FOREIGN[field]
-    if row.refused:
-        return f"refused: {row.why}"
     return f"no effect: {row.why}" if row.why else "accepted; there is nothing to do"
 
 

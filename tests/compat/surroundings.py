@@ -14,6 +14,7 @@ FILES = {
     "cert.pem": "",
     "key.pem": "",
     ".env": "A=1\n",
+    "deploy.ini": "[app:main]\nuse = egg:shop\n[loggers]\nkeys=root\n",
     "log.ini": "[loggers]\nkeys=root\n[handlers]\nkeys=h\n[formatters]\nkeys=\n[logger_root]\nhandlers=h\n"
     "[handler_h]\nclass=StreamHandler\nargs=()\n",
     "log.json": '{"version": 1}',

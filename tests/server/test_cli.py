@@ -102,9 +102,12 @@ def test_every_setting_is_an_option(served: list[Settings]) -> None:
         "forwarder_headers": ["--forwarder-headers", "REMOTE_USER"],
         "access_log_format": ["--access-logformat", "%(h)s"],
         "raw_env": ["--env", "A=b"],
+        "paste": ["--paste", "a.ini"],
+        "raw_paste_global_conf": ["--paste-global", "a=b"],
         "env_file": ["--env-file", os.devnull],
         "reload_engine": ["--reload-engine", "poll"],
     }
+    Path("a.ini").touch()
     given: list[str] = []
     for name, option in OPTIONS.items():
         if option.flags:

@@ -165,6 +165,8 @@ FOREIGN: list[tuple[dict[str, Any], dict[str, str], str]] = [
     ({}, {"UVICORN_WS": "none"}, ""),
     ({"http_protocols": ["h1"]}, {}, ""),
     ({"http_protocols": "h2,h1"}, {}, "--http-protocols h2,h1 has no effect: "),
+    ({"protocol": "uwsgi"}, {}, "--protocol uwsgi has no effect: HTTP is spoken"),
+    ({"uwsgi_allow_ips": "*"}, {}, "--uwsgi-allow-from * has no effect: HTTP is spoken"),
 ]
 
 
@@ -205,8 +207,8 @@ REFUSED: list[tuple[dict[str, Any], dict[str, str], list[str], int]] = [
     ({"factory": True, "app": "m:f()"}, {}, ["--factory and APP m:f()"], 2),
     ({"bind": ("a:1",), "uds": "/a"}, {}, ["--bind a:1 and --uds /a"], 2),
     ({"interface": "asgi2"}, {}, ["one of auto, wsgi, asgi"], 2),
-    ({"paste": "a.ini"}, {}, ["--paste a.ini is not supported: name the application"], 2),
-    ({"protocol": "uwsgi"}, {}, ["--protocol uwsgi is not supported: HTTP is spoken"], 2),
+    ({"paste": "a.ini"}, {}, ["--paste: 'a.ini' given, expected the path of an ini file", "there is no such file"], 2),
+    ({"raw_paste_global_conf": ("a\\=b",)}, {}, ["--paste-global: ", "given, expected NAME=value"], 2),
     ({"body_buffer_size": "1g"}, {}, ["--body-buffer-size 1g and --body-buffer-total 67108864 (the default)"], 2),
 ]
 

@@ -415,3 +415,50 @@ def test_a_refused_worker_class_is_a_mistake_of_where_it_was_given(exit_codes, c
 
 def test_nothing_of_the_application_in_a_traceback_is_none() -> None:
     assert application.own_traceback(ValueError()) is None
+
+
+# Applications of an ini file
+
+
+INI = """[app:main]
+use = call:{module}:make
+greeting = %(word)s
+
+[app:admin]
+use = call:{module}:make
+greeting = admin
+"""
+MAKE = """def make(global_conf, greeting):
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return [greeting.encode()]
+    app.greeting = greeting
+    return app
+"""
+
+
+def test_an_application_of_an_ini_file(write: Write, tmp_path: Path) -> None:
+    ini = tmp_path / "a.ini"
+    ini.write_text(INI.format(module=write(MAKE)))
+    for name in (str(ini), f"{ini}#admin"):
+        found = load(Settings(paste=name, raw_paste_global_conf=("word=hello",)))
+        assert (found.name, found.interface) == (name, "wsgi")
+        assert found.callable.greeting == ("admin" if "#" in name else "hello")
+
+
+INI_WRONG = [
+    ("[app:other]\nuse = call:os:getcwd\n", "LookupError: No section 'main'", False),
+    ("[app:main]\nuse = call:nowhere_at_all:make\n", "ModuleNotFoundError: No module named 'nowhere_at_all'", False),
+    ("[app:main]\nuse = call:{module}:make\n", "ZeroDivisionError", True),
+]
+
+
+@pytest.mark.parametrize(("text", "said", "traced"), INI_WRONG)
+def test_an_ini_file_that_describes_none(write: Write, tmp_path: Path, text: str, said: str, traced: bool) -> None:
+    ini = tmp_path / "a.ini"
+    ini.write_text(text.format(module=write("def make(global_conf):\n    1 / 0\n")))
+    with pytest.raises(ApplicationLoadError, match=said) as caught:
+        load(Settings(paste=str(ini)))
+    assert "\n" not in str(caught.value)
+    assert bool(caught.value.traceback) == traced
+    assert "loadwsgi.py" not in (caught.value.traceback or "")

@@ -131,6 +131,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"certfile": ["good"], "cert_reqs": 2, "ca_certs": "list"}, "ca_certs: '", "holds no certificates"),
     ({"certfile": ["good"], "ssl_context": lambda config, factory: None}, "ssl_context: ", "it returned None"),
     ({"certfile": ["good"], "ssl_context": lambda config, factory: 1 / 0}, "ssl_context: ", "ZeroDivisionError"),
+    ({"certfile": ["good"], "ssl_context_factory": lambda config, factory: 1}, "ssl_context_factory: ", "returned 1"),
+    ({"ssl_context_factory": lambda config, factory: factory()}, "ssl_context_factory: ", "needs certfile"),
 ]
 
 
@@ -261,6 +263,18 @@ def test_the_hook_makes_the_context(files: dict[str, str]) -> None:
     with pytest.raises(ssl.SSLError):
         handshake(certificates, "a.example", old)
     assert handshake(certificates, "a.example").version() == "TLSv1.3"
+
+
+def test_a_factory_needs_no_certfile(files: dict[str, str]) -> None:
+    def factory(config: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        assert config.is_ssl
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(files["good"])
+        return context
+
+    certificates = Certificates(Settings(ssl_context_factory=factory))
+    assert handshake(certificates, "a.example").version() == "TLSv1.3"
+    assert certificates.leaf(certificates.context) is None
 
 
 def test_ciphers_of_tls_1_2(files: dict[str, str]) -> None:
