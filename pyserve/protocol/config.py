@@ -14,7 +14,8 @@ class WireConfig:
 
     limits, parse: see there. server: the Server field line or b"", followed by `extra`. extra: field lines of every
     response, also of one that has a Server of its own. date: the Date field line as of now, or b"" (RFC 9110 section
-    6.6.1). retiring: the worker takes no further request on any connection (Connection: close).
+    6.6.1). retiring: the worker takes no further request on any connection (Connection: close). upgrades: a request may
+    ask for WebSocket; else one that does is like others (RFC 9110 section 7.8).
     """
 
     limits: Limits
@@ -23,6 +24,7 @@ class WireConfig:
     date: bytes = b""
     retiring: bool = False
     extra: bytes = b""
+    upgrades: bool = False
 
     def refusal(self, error: ProtocolError, *, with_content: bool) -> bytes:
         """A whole response that says what `error` says and that the connection closes (RFC 9110 section 15)."""

@@ -77,6 +77,10 @@ _WITHOUT_CONTENT = frozenset((204, 205, 304))
 _NO_LENGTH = frozenset((204, 205))
 _NO_DATA = b""
 
+# The `length` of a request without content that asks for WebSocket: whoever looks for content has to look twice, and
+# nobody else has to look at all.
+UPGRADE = -1
+
 
 class Exchange:
     """One request, and its response.
@@ -84,8 +88,8 @@ class Exchange:
     The request, set by the wire before anyone sees it:
         method: str, case-sensitive. target: octets as sent; path and query: its parts, still percent-encoded.
         version: "1.0" or "1.1". fields: (lower-case name, value) in order; index: name -> value, repeated ones joined.
-        length: octets of the content, None when chunked. keep: the connection may be used again, as far as this
-        exchange goes. expects: the peer waits for 100 (Continue).
+        length: octets of the content, None when chunked (`UPGRADE` is for the wire). keep: the connection may be used
+        again, as far as this exchange goes. expects: the peer waits for 100 (Continue).
     The content as it arrives: `body`, taken with `take`; `received` octets so far.
     client: the address of the client as a trusted proxy has told it; "" where the peer is the client. For the log.
     The response: `status` (0 before the head), `block` (its field lines), `body_sent` octets of content.

@@ -8,7 +8,7 @@ been judged line by line as well (`Scanner`), so that limits are exact.
 import re
 
 from pyserve.protocol.errors import ProtocolError
-from pyserve.protocol.exchange import Exchange
+from pyserve.protocol.exchange import UPGRADE, Exchange
 from pyserve.protocol.fields import TOKEN, Fields, options
 from pyserve.protocol.limits import Limits, Scanner, content_too_large
 from pyserve.protocol.parsers import Malformed, Parser
@@ -69,6 +69,8 @@ def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) ->
         exchange.length = 0
     if b"connection" in index:
         exchange.keep = _keeps(index[b"connection"], version)
+        if b"upgrade" in index and _asks_for_websocket(exchange):
+            exchange.length = UPGRADE
     else:
         exchange.keep = version == "1.1"
     if method == "CONNECT":  # what follows is not HTTP for a server that is not asked again
@@ -186,6 +188,14 @@ def _keeps(connection: bytes, version: str) -> bool:
     """Tell whether the connection may be used again, as far as the request goes (RFC 9112 section 9.3)."""
     chosen = options(connection)
     return b"close" not in chosen and (version == "1.1" or b"keep-alive" in chosen)
+
+
+def _asks_for_websocket(exchange: Exchange) -> bool:
+    """Tell whether a request would go on with WebSocket (RFC 6455 section 4.2.1, points 1, 3 and 4)."""
+    if exchange.method != "GET" or exchange.version != "1.1" or exchange.length != 0:
+        return False  # its content would have to be read before the protocol changes (RFC 9110 section 7.8)
+    index = exchange.index
+    return b"websocket" in options(index[b"upgrade"]) and b"upgrade" in options(index[b"connection"])
 
 
 def _expects(expectation: bytes, version: str) -> bool:

@@ -8,6 +8,7 @@ that is already here (pipelining, section 9.3.2), or `closing` tells to half-clo
     DONE, DONE, KEEP      next exchange
     BODY, DONE, KEEP      drain up to a limit, then next; else close          (section 9.3)
     *,    DONE, CLOSE     half-close, linger, close                           (section 9.6)
+    DONE, *,    UPGRADE   a WebSocket, if it is agreed to: `switch`           (RFC 9110 section 7.8)
 """
 
 from enum import Enum
@@ -15,7 +16,7 @@ from enum import Enum
 from pyserve.protocol.chunked import ChunkedDecoder
 from pyserve.protocol.config import WireConfig
 from pyserve.protocol.errors import ProtocolError
-from pyserve.protocol.exchange import Data, Exchange, FileSpan, Receiving, Sending
+from pyserve.protocol.exchange import UPGRADE, Data, Exchange, FileSpan, Receiving, Sending
 from pyserve.protocol.fields import Meaning
 from pyserve.protocol.head import read_head
 from pyserve.protocol.limits import Scanner
@@ -36,6 +37,7 @@ class Persistence(Enum):
 
     KEEP = "keep"
     CLOSE = "close"
+    UPGRADE = "upgrade"  # another protocol is asked for, or spoken: closed in the end
 
 
 # Enum members by names of their own: on the hot path a global is cheaper than an attribute of a class.
@@ -112,7 +114,7 @@ class Http1Wire:
         return exchange.declared is None and exchange.has_content
 
     def receive(self, data: bytes) -> Exchange | None:
-        """Take octets; return an exchange to start when they complete its head.
+        """Take octets; return an exchange to start when they complete its head, or None where `persistence` is UPGRADE.
 
         While an exchange is in progress its content is taken and what follows is kept: the driver stops reading when
         `pending` or the exchange's `buffered` is more than it wants to hold.
@@ -165,6 +167,16 @@ class Http1Wire:
     def refuse(self, error: ProtocolError, received: bytes = b"") -> None:
         """What has come, in part `received`, is no HTTP/1 for this port: answer `error`, and close."""
         self._refuse(error, received)
+
+    def switch(self, exchange: Exchange, block: bytes) -> bytes:
+        """Agree to an upgrade: 101 leaves, with field lines `block`. Returns what has come behind the request, which is
+        the new protocol's, as is all that comes from now on (RFC 9110 section 7.8)."""
+        config = self.config
+        exchange.status, exchange.block, exchange.sending = 101, block, Sending.BODY
+        self.out.append(b"".join((STATUS_LINES[101], config.date, config.server, block, b"\r\n")))
+        ahead = bytes(self.ahead[self._position :])
+        self._use(len(self.ahead))
+        return ahead
 
     def lose(self) -> None:
         """The connection is reset or a write failed: nothing can be sent any more."""
@@ -250,6 +262,8 @@ class Http1Wire:
         self.exchange = exchange
         self.served += 1
         if exchange.length != 0:
+            if exchange.length == UPGRADE:
+                return self._asked(exchange)
             exchange.receiving = Receiving.BODY
             self._drained = 0
             if exchange.length is None:
@@ -263,6 +277,17 @@ class Http1Wire:
                 return None
         exchange.peer_done = self._eof
         return exchange
+
+    def _asked(self, exchange: Exchange) -> Exchange | None:
+        """WebSocket is asked for. Where it may be had, `persistence` tells so: the exchange is not to be answered as
+        others are, and its connection is not used for another."""
+        exchange.length = 0
+        exchange.peer_done = self._eof
+        if not self.config.upgrades:
+            return exchange
+        exchange.keep = False
+        self.persistence = Persistence.UPGRADE
+        return None
 
     def _receive_body(self, exchange: Exchange) -> None:
         """Take the content that has come; past the response's end it is thrown away (RFC 9112 section 9.3)."""

@@ -42,7 +42,7 @@ _GATHERED = 8  # pieces
 _SMALL = 16384  # octets of a piece that is worth gathering
 
 _DONE = Sending.DONE
-_CLOSE = Persistence.CLOSE
+_CLOSE, _UPGRADE = Persistence.CLOSE, Persistence.UPGRADE
 _SERVING = Phase.SERVING
 
 
@@ -85,6 +85,10 @@ class Stream(Writer):
 
     def begin(self, exchange: Exchange) -> None:
         """Start answering `exchange`, which is `self.exchange`."""
+        raise NotImplementedError
+
+    def upgrade(self, exchange: Exchange) -> None:
+        """Start answering `exchange`, which asks for WebSocket; only where the wire's configuration has it."""
         raise NotImplementedError
 
     def left(self, exchange: Exchange) -> None:
@@ -275,6 +279,11 @@ class Stream(Writer):
         elif self.wire.closing:
             self.close()
             return
+        elif self.wire.persistence is _UPGRADE and self.wire.exchange is not None:
+            self.began = 0.0
+            self.exchange = exchange = self.wire.exchange
+            exchange.arrived = now
+            self.upgrade(exchange)
         elif not self.began and self.wire.awaiting is Awaiting.HEAD:
             self.began = now
         self._regulate()
