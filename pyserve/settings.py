@@ -372,8 +372,15 @@ class Settings:
         "--unix-socket-mode",
         None,
         owners.mode(),
-        "The permissions of unix sockets, in octal: 660 lets in their user and group (--user, --group). Unset: all but "
-        "--umask.",
+        "The permissions of unix sockets, in octal: 660 lets in their owner and group (--unix-socket-owner). Unset: all "
+        "but --umask.",
+    )
+    unix_socket_owner: str | None = setting(
+        Group.SOCKETS,
+        "--unix-socket-owner",
+        None,
+        owners.owner(),
+        "Whose unix sockets are: USER, USER:GROUP or :GROUP. Unset: those of the workers (--user, --group).",
     )
     bind_file: str | None = setting(
         Group.SOCKETS,

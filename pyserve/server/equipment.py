@@ -187,7 +187,7 @@ def raise_descriptor_limit() -> None:
 
 def binding(settings: Settings) -> Binding:
     """Where the settings want to listen."""
-    return Binding(settings.bind, settings.backlog, settings.reuse_port, Owner.of_workers(settings))
+    return Binding(settings.bind, settings.backlog, settings.reuse_port, Owner.of_sockets(settings))
 
 
 def _listeners(

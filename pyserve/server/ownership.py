@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from pyserve.values.owners import split_owner
 
 if TYPE_CHECKING:
     from pyserve.settings import Settings
@@ -36,6 +38,13 @@ class Owner:
     def of_workers(cls, settings: Settings) -> Owner:
         return cls(settings.user, settings.group, settings.umask, settings.unix_socket_mode)
 
+    @classmethod
+    def of_sockets(cls, settings: Settings) -> Owner:
+        """Of unix sockets: what --unix-socket-owner leaves open is as for the workers' other files."""
+        owner = cls.of_workers(settings)
+        uid, gid = split_owner(settings.unix_socket_owner or "")
+        return replace(owner, uid=owner.uid if uid is None else uid, gid=owner.gid if gid is None else gid)
+
     def take(self, path: str) -> None:
         """Give the file to this owner. OSError where the system does not let us."""
         if self.uid is None and self.gid is None:
@@ -44,7 +53,7 @@ class Owner:
             # Not through a link that somebody has put in its place meanwhile.
             os.chown(path, *self._ids(), follow_symlinks=False)
         except OSError as error:
-            raise OSError(error.errno, f"can't give it to the workers' user and group: {error.strerror}") from error
+            raise OSError(error.errno, f"can't change its owner: {error.strerror}") from error
 
     def take_open(self, descriptor: int) -> None:
         os.fchown(descriptor, *self._ids())

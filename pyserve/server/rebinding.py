@@ -102,9 +102,11 @@ def _adjust(bound: Bound, wanted: Binding) -> None:
     for listener in bound.sockets.values():
         with contextlib.suppress(OSError):  # else the backlog stays
             listener.listen(wanted.backlog)
-    if bound.made is not None and wanted.owner.mode is not None:
+    if bound.made is not None:
         with contextlib.suppress(OSError):
-            os.chmod(bound.made[0], wanted.owner.mode)
+            if wanted.owner.mode is not None:
+                os.chmod(bound.made[0], wanted.owner.mode)
+            wanted.owner.take(bound.made[0])
     per_seat = wanted.reuse_port and isinstance(bound.address, TcpAddress)
     if per_seat and not bound.per_seat:
         _set_reuse_port(bound, True)

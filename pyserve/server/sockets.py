@@ -184,20 +184,28 @@ class Options:
 
 
 def open_patiently(address: Address, options: Options, log: ErrorLog, pause: Callable[[float], None] | None) -> Bound:
-    """A server that just ends may hold the address for a moment longer: gunicorn's five tries. pause None: one try."""
-    attempts = BIND_ATTEMPTS if pause is not None else 1
-    for attempt in range(1, attempts + 1):
+    """A server that just ends may hold the address for a moment longer, and a network, a name or a directory may come a
+    moment later: gunicorn's five tries, in its words. pause None: one try."""
+    attempt = 1
+    while True:
         try:
             return _open(address, options)
         except OSError as error:
-            reason = error.strerror or str(error)
-            if error.errno != errno.EADDRINUSE:
-                raise BindError(f"Can't connect to {address}: {reason}") from error
-            log.error("Connection in use: %s", address)
-            if pause is not None and attempt < attempts:
-                log.error("Retrying in %d second.", BIND_PAUSE)
-                pause(BIND_PAUSE)
-    raise BindError(f"Can't connect to {address}: {reason}")
+            if error.errno == errno.EADDRINUSE:
+                log.error("Connection in use: %s", address)
+            elif error.errno == errno.EADDRNOTAVAIL:
+                log.error("Invalid address: %s", address)
+            if pause is None or attempt == BIND_ATTEMPTS or _is_hopeless(address, error):
+                raise BindError(f"Can't connect to {address}: {error.strerror or error}") from error
+            log.error("connection to %s failed: %s", address, error)
+        log.info("Retrying in %d second.", BIND_PAUSE)
+        pause(BIND_PAUSE)
+        attempt += 1
+
+
+def _is_hopeless(address: Address, error: OSError) -> bool:
+    """A descriptor that was not inherited, and a file that is no socket, which gunicorn does not try again either."""
+    return isinstance(address, InheritedAddress) or error.errno == errno.EEXIST
 
 
 def _open(address: Address, options: Options) -> Bound:

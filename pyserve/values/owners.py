@@ -38,6 +38,28 @@ def group() -> Kind:
     return Kind("the name of a group that exists, or a number", "GROUP", parse)
 
 
+def owner() -> Kind:
+    """Whose a file is to be: `USER`, `USER:GROUP` or `:GROUP`, kept as text with numbers; see `split_owner`."""
+
+    def parse(given: object) -> str | None:
+        if given is None or given == "":
+            return None
+        if isinstance(given, int):
+            return str(_number(given))
+        if not isinstance(given, str) or given.strip() == ":":
+            raise ValueError
+        uid, colon, gid = given.strip().partition(":")
+        return (str(user().parse(uid)) if uid else "") + (f":{group().parse(gid)}" if gid else "")
+
+    return Kind("a user, a user and a group as in www-data:www-data, or a group as in :www-data", "OWNER", parse)
+
+
+def split_owner(text: str) -> tuple[int | None, int | None]:
+    """What `owner` has made: the numbers of user and group, None for one that is not given."""
+    uid, _, gid = text.partition(":")
+    return int(uid) if uid else None, int(gid) if gid else None
+
+
 def mask() -> Kind:
     """The permissions that new files do not get. Text is read as gunicorn reads it: `0027` and `0o27` are octal, `23`
     is decimal."""

@@ -226,7 +226,7 @@ def test_in_the_background(tmp_path: Path) -> None:
 
 
 def test_what_goes_wrong_before_is_said_at_the_terminal(tmp_path: Path) -> None:
-    done = daemon(tmp_path, "--bind", "unix:/no/such/directory/socket")
+    done = daemon(tmp_path, "--bind", "unix:/dev/null")
     assert done.returncode == 1
     assert "Can't connect to" in done.stderr
     with reserved_port() as port:

@@ -92,6 +92,7 @@ def test_every_setting_is_an_option(served: list[Settings]) -> None:
         "suppress_ragged_eofs": ["--no-suppress-ragged-eofs"],
         "headers": ["--header", "X-A: b", "--header", "X-C:d"],
         "unix_socket_mode": ["--unix-socket-mode", "660"],
+        "unix_socket_owner": ["--unix-socket-owner", "0:0"],
         "server_header": ["--no-server-header"],
         "date_header": ["--no-date-header"],
         "forwarded_allow_ips": ["--forwarded-allow-ips", "10.0.0.0/8"],

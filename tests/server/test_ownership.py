@@ -69,3 +69,20 @@ def test_owner(tmp_path):
     assert owner_of(path) == (0, 0)
     Owner.of_workers(Settings(user=UID)).take(str(path))
     assert owner_of(path) == (UID, 0)
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"user": UID}, (UID, 0)),
+        ({"unix_socket_owner": f"{UID}:{GID}"}, (UID, GID)),
+        ({"unix_socket_owner": f":{GID}"}, (0, GID)),
+        ({"user": 1, "group": 1, "unix_socket_owner": str(UID)}, (UID, 1)),
+    ],
+)
+def test_owner_of_sockets(tmp_path, settings, expected):
+    path = tmp_path / "file"
+    path.touch()
+    Owner.of_sockets(Settings(**settings)).take(str(path))
+    assert owner_of(path) == expected

@@ -103,6 +103,8 @@ def test_an_address_in_use_is_tried_again_and_then_refused(open_at, log):
             open_at(address, pause=pauses.append)
     assert pauses == [1.0] * (BIND_ATTEMPTS - 1)
     assert log.said.count(("error", f"Connection in use: {address}")) == BIND_ATTEMPTS
+    failed = ("error", f"connection to {address} failed: [Errno 98] Address already in use")
+    assert log.said.count(failed) == log.said.count(("info", "Retrying in 1 second.")) == BIND_ATTEMPTS - 1
 
 
 def test_an_address_that_becomes_free_in_between(open_at):
@@ -110,6 +112,19 @@ def test_an_address_that_becomes_free_in_between(open_at):
     port = other.getsockname()[1]
     listeners = open_at(f"127.0.0.1:{port}", pause=lambda seconds: other.close())
     assert listeners.names() == [f"http://127.0.0.1:{port}"]
+
+
+def test_a_directory_that_comes_in_between(open_at, tmp_path):
+    path = tmp_path / "run" / "s.sock"
+    listeners = open_at(f"unix:{path}", pause=lambda seconds: path.parent.mkdir())
+    assert listeners.names() == [f"unix:{path}"]
+
+
+def test_what_is_no_use_to_be_tried_again(open_at, tmp_path):
+    (tmp_path / "file").touch()
+    for bind in (f"unix:{tmp_path}/file", "fd://987"):
+        with pytest.raises(BindError):
+            open_at(bind, pause=lambda seconds: pytest.fail("tried again"))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +141,8 @@ def test_an_address_that_becomes_free_in_between(open_at):
 def test_what_cannot_be_had_is_named_with_the_reason(open_at, log, bind, reason):
     with pytest.raises(BindError, match=rf"^Can't connect to {bind}: .*({reason})"):
         open_at(bind)
-    assert not [said for said in log.said if said[0] == "error"], "only an address in use is worth another try"
+    invalid = ("error", f"Invalid address: {bind}")
+    assert log.said.count(invalid) == (BIND_ATTEMPTS if bind.startswith("192") else 0)
 
 
 def test_a_failure_leaves_nothing_behind(open_at, tmp_path):
@@ -382,6 +398,15 @@ def test_other_permissions_after_a_reload(open_at, log, tmp_path):
     before = open_at(f"unix:{path}")
     rebind(before._bounds, Binding((f"unix:{path}",), 16, owner=Owner(mode=0o640)), log)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_the_owner_of_a_unix_socket(open_at, log, tmp_path):
+    path = tmp_path / "s.sock"
+    before = open_at(f"unix:{path}", owner=Owner(uid=12345, mode=0o660))
+    assert (path.stat().st_uid, path.stat().st_gid) == (12345, 0)
+    rebind(before._bounds, Binding((f"unix:{path}",), 16, owner=Owner(gid=54321)), log)
+    assert (path.stat().st_uid, path.stat().st_gid) == (12345, 54321)
 
 
 def test_addresses_in_the_form_of_bind(open_at, tmp_path):

@@ -6,7 +6,7 @@ import pwd
 
 import pytest
 
-from pyserve.values.owners import group, mask, mode, user
+from pyserve.values.owners import group, mask, mode, owner, split_owner, user
 
 ROOT = pwd.getpwuid(0).pw_name
 ROOTS = grp.getgrgid(0).gr_name
@@ -37,6 +37,12 @@ ROOTS = grp.getgrgid(0).gr_name
         (mode(), "0", 0),
         (mode(), None, None),
         (mode(), "", None),
+        (owner(), ROOT, "0"),
+        (owner(), f"1000:{ROOTS}", "1000:0"),
+        (owner(), f" :{ROOTS} ", ":0"),
+        (owner(), "1000:", "1000"),
+        (owner(), 1000, "1000"),
+        (owner(), "", None),
     ],
 )
 def test_good(kind, given, expected):
@@ -48,6 +54,17 @@ def test_good(kind, given, expected):
 def test_neither_user_nor_group(kind, given):
     with pytest.raises(ValueError):
         kind.parse(given)
+
+
+@pytest.mark.parametrize("given", [":", "no such user", "0:no such group", "0:0:0", -1, True, 1.5, (0, 0)])
+def test_no_owner(given):
+    with pytest.raises(ValueError):
+        owner().parse(given)
+
+
+@pytest.mark.parametrize(("text", "parts"), [("", (None, None)), ("1", (1, None)), ("1:2", (1, 2)), (":0", (None, 0))])
+def test_split_owner(text, parts):
+    assert split_owner(text) == parts
 
 
 @pytest.mark.parametrize("given", ["", "u=rwx", "-1", -1, "01000", 512, True, None, 0.5, "08", "099"])
