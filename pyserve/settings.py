@@ -372,8 +372,8 @@ class Settings:
         "--unix-socket-mode",
         None,
         owners.mode(),
-        "The permissions of unix sockets, in octal: 660 lets in their owner and group (--unix-socket-owner). Unset: all "
-        "but --umask.",
+        "The permissions of unix sockets, in octal: 660 lets in their owner and group (--unix-socket-owner). Unset: "
+        "all but --umask.",
     )
     unix_socket_owner: str | None = setting(
         Group.SOCKETS,

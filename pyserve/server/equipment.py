@@ -55,6 +55,7 @@ class Equipment:
     hooks: MasterHooks
     certificates: Certificates | None
     pidfile: Pidfile | None
+    bindfile: BindFile | None
     renews: bool
 
     @property
@@ -96,8 +97,9 @@ def equipped(
         listeners, renews = _listeners(settings, log, before, wakeup)
         stack.callback(listeners.close)
         _say_where(listeners, log, is_tls=certificates is not None)
-        if settings.bind_file is not None:
-            stack.callback(_tell_addresses(settings.bind_file, listeners, log, is_start=before is None).remove)
+        bindfile = _bindfile(settings, listeners, log, before)
+        if bindfile is not None:
+            stack.callback(bindfile.remove)
         application = _application(settings, log, past, wakeup) if settings.preload_app else None
         _say_how(settings, application, log)
         alive = past.alive if past else pipe()
@@ -120,6 +122,7 @@ def equipped(
             hooks=hooks,
             certificates=certificates,
             pidfile=pidfile,
+            bindfile=bindfile,
             renews=renews,
         )
 
@@ -214,17 +217,24 @@ def _listeners(
     return listeners, renews
 
 
-def _tell_addresses(path: str, listeners: Listeners, log: ErrorLog, *, is_start: bool) -> BindFile:
-    """The file of `--bind-file`, written. One that cannot be had ends a server that starts, and none that runs."""
-    file = BindFile(path)
-    try:
-        file.write(listeners.binds())
-    except OSError as error:
-        text = f"Can't write the bind file {file.path}: {error.strerror}"
-        if is_start:
-            raise BindError(text) from error
-        log.error("%s", text)
-    return file
+def _bindfile(
+    settings: Settings, listeners: Listeners, log: ErrorLog, before: Inheritance | Handover | None
+) -> BindFile | None:
+    """The file with our addresses, written. One that cannot be had ends a server that starts, and none that runs."""
+    last = BindFile.take_over(before.bindfile) if isinstance(before, Inheritance) else None
+    wanted = BindFile(settings.bind_file) if settings.bind_file is not None else None
+    if wanted is not None:
+        try:
+            wanted.write(listeners.binds())
+        except OSError as error:
+            text = f"Can't write the bind file {wanted.path}: {error.strerror}"
+            if before is None:
+                raise BindError(text) from error
+            log.error("%s", text)
+            return last
+    if last is not None and (wanted is None or wanted.path != last.path):
+        last.remove()
+    return wanted
 
 
 def _pidfile(settings: Settings, log: ErrorLog, before: Inheritance | Handover | None) -> Pidfile | None:

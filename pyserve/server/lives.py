@@ -83,6 +83,7 @@ class Lives:
             last_age=supervisor.last_age,
             wanted=supervisor.wanted,
             pidfile=self._is.pidfile.path if self._is.pidfile is not None else None,
+            bindfile=self._is.bindfile.hand_over() if self._is.bindfile is not None else None,
             parent=self.parent,
             successor=self.successor,
             threaded=sorted(self._is.hooks.threaded),
@@ -131,6 +132,8 @@ class Lives:
         self._log.warning("The new master (pid:%s) has ended with code %s", self.successor, code)
         self.successor = self._is.hooks.server.reexec_pid = 0
         self._is.listeners.shared = bool(self.parent)
+        if self._is.bindfile is not None:
+            self._is.bindfile.restore()
 
     def look_for_parent(self) -> None:
         """Called about once a second: is the master gone that has started this one?"""

@@ -73,8 +73,8 @@ class Inheritance:
 
     pipes: by age, the read ends of the workers' pipes. wakeup: both ends of the socket that signal numbers are
     written to; what has come and was not read yet is for the next life. wanted: how many workers there should have
-    been. pidfile: the file with our number. parent, successor: the other masters, 0 for none (see `lives`). threaded:
-    the hooks that have started threads, which end.
+    been. pidfile: the file with our number. bindfile: by its `hand_over`. parent, successor: the other masters, 0 for
+    none (see `lives`). threaded: the hooks that have started threads, which end.
     """
 
     listeners: list[dict[str, Any]]
@@ -86,6 +86,7 @@ class Inheritance:
     last_age: int
     wanted: int
     pidfile: str | None = None
+    bindfile: tuple[str, int, int] | None = None
     parent: int = 0
     successor: int = 0
     threaded: list[str] = field(default_factory=list)
@@ -101,6 +102,7 @@ class Inheritance:
         return cls(
             **{
                 **told,
+                "bindfile": tuple(told["bindfile"]) if told.get("bindfile") else None,
                 "alive": tuple(told["alive"]),
                 "wakeup": tuple(told["wakeup"]),
                 "members": [Member(**{**member, "life": Life(member["life"])}) for member in told["members"]],

@@ -48,7 +48,7 @@ def owner() -> Kind:
             return str(_number(given))
         if not isinstance(given, str) or given.strip() == ":":
             raise ValueError
-        uid, colon, gid = given.strip().partition(":")
+        uid, _, gid = given.strip().partition(":")
         return (str(user().parse(uid)) if uid else "") + (f":{group().parse(gid)}" if gid else "")
 
     return Kind("a user, a user and a group as in www-data:www-data, or a group as in :www-data", "OWNER", parse)

@@ -31,6 +31,20 @@ def test_what_another_has_written_is_not_removed(tmp_path: Path) -> None:
     assert path.exists()
 
 
+def test_the_next_life_of_the_process_takes_it_over(tmp_path: Path) -> None:
+    path = tmp_path / "binds"
+    file = BindFile(str(path))
+    assert BindFile.take_over(file.hand_over()) is None
+    file.write(["a:1"])
+    heir = BindFile.take_over(file.hand_over())
+    assert heir is not None
+    assert heir.path == str(path)
+    heir.remove()
+    assert not path.exists()
+    file.restore()
+    assert path.read_text() == "a:1\n"
+
+
 def test_the_directory_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     file = BindFile("binds")

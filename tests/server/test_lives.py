@@ -141,6 +141,24 @@ def test_another_pid_file(server):
     assert not (server.directory / "two").exists()
 
 
+def test_another_bind_file(server):
+    server.start(bind_file="one")
+    server.booted(1)
+    assert (server.directory / "one").read_text() == f"127.0.0.1:{server.port()}\n"
+    hang_up(server, bind_file="two")
+    renewed(server)
+    assert not (server.directory / "one").exists()
+    assert (server.directory / "two").exists()
+    hang_up(server, bind_file="nothing/here")
+    renewed(server, 2)
+    server.said("Can't write the bind file .*/nothing/here")
+    assert (server.directory / "two").exists()
+    hang_up(server)
+    renewed(server, 3)
+    assert not (server.directory / "two").exists()
+    assert server.stop() == 0
+
+
 def test_another_number_of_threads(server):
     """The scoreboard is another one then."""
     server.start(workers=2)
@@ -247,7 +265,7 @@ def test_a_worker_that_has_grown(server):
 @pytest.fixture
 def pair(server: Server) -> tuple[Server, int, Path]:
     """A server with a second master, the number of that, and the pid file."""
-    server.start(workers=1, pidfile="pid", bind=["127.0.0.1:0", "unix:s.sock"])
+    server.start(workers=1, pidfile="pid", bind_file="binds", bind=["127.0.0.1:0", "unix:s.sock"])
     server.booted(1)
     server.send(signal.SIGUSR2)
     second = Path(f"{server.directory}/pid.2")
@@ -296,6 +314,7 @@ def test_the_way_back(pair):
     assert (server.directory / "s.sock").exists()
     assert number_in(pidfile) == server.pid
     assert not Path(f"{pidfile}.2").exists()
+    assert (server.directory / "binds").read_text().count("\n") == 2
     server.send(signal.SIGWINCH)
     server.said("SIGWINCH ignored: no other master serves")
     assert server.stop() == 0
@@ -330,7 +349,7 @@ def test_the_first_master_is_killed(pair):
 def test_a_second_master_that_does_not_start(server):
     server.start(bind=["127.0.0.1:0", "unix:s.sock"])
     (first,) = server.booted(1)
-    (server.directory / "settings.json").write_text(json.dumps({"bind": ["unix:/nothing/here", "unix:s.sock"]}))
+    (server.directory / "settings.json").write_text(json.dumps({"bind": ["unix:/dev/null", "unix:s.sock"]}))
     server.send(signal.SIGUSR2)
     server.said(r"The new master \(pid:\d+\) has ended with code 1")
     server.answering(first)

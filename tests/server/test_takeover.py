@@ -27,6 +27,7 @@ INHERITANCE = Inheritance(
     last_age=3,
     wanted=2,
     pidfile="/run/pid",
+    bindfile=("/run/binds", 1, 2),
     successor=77,
 )
 
