@@ -203,12 +203,17 @@ class Exchange:
         if reason is not None and count_lines(reason) != 0:
             raise ApplicationError("control character in the reason phrase (RFC 9112 section 4)")
         names, colon, end, nothing = form
+        known = names.known
         self.declared = None
         self.own = 0
         pieces: list[Any] = []
         try:
             for name, value in fields:
-                if not (meaning := names[name]) or self._heed(meaning, status, value):
+                try:
+                    meaning = known[name]
+                except KeyError:
+                    meaning = names.learn(name)
+                if not meaning or self._heed(meaning, status, value):
                     pieces += (name, colon, value, end)
             block = nothing.join(pieces)
             if form is not OCTETS:
@@ -345,7 +350,7 @@ def _encode(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Encode fields that the server itself need not look at."""
     pieces: list[bytes] = []
     for name, value in fields:
-        if response_names[name] in (Meaning.LENGTH, Meaning.CONNECTION, Meaning.HOP):
+        if response_names.learn(name) in (Meaning.LENGTH, Meaning.CONNECTION, Meaning.HOP):
             raise ApplicationError(f"{name!r} may not stand in early hints or trailers (RFC 9110 section 6.5.1)")
         pieces += (name, b": ", value, b"\r\n")
     try:

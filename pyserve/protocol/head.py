@@ -1,7 +1,7 @@
 """The head of a request: request line, field lines, and the framing they declare (RFC 9112 sections 3, 5 and 6).
 
 The parser library takes the fields apart and refuses malformed lines; what was wrong is then said in our own words by
-`_diagnose`, so that both libraries lead to the same answer. A head that is large, or did not come in one piece, has
+`diagnose`, so that both libraries lead to the same answer. A head that is large, or did not come in one piece, has
 been judged line by line as well (`Scanner`), so that limits are exact.
 """
 
@@ -11,7 +11,7 @@ from pyserve.protocol.errors import ProtocolError
 from pyserve.protocol.exchange import UPGRADE, Exchange
 from pyserve.protocol.fields import TOKEN, Fields, options
 from pyserve.protocol.limits import Limits, Scanner, content_too_large
-from pyserve.protocol.parsers import Malformed, Parser
+from pyserve.protocol.parsers import Parser
 from pyserve.protocol.target import is_host, split_target
 
 # HTTP-version = "HTTP/" DIGIT "." DIGIT, case-sensitive (RFC 9112 section 2.3)
@@ -36,11 +36,12 @@ _EMPTY = b""
 
 
 def read_head(head: bytes, parse: Parser, limits: Limits, exchange: Exchange) -> None:
-    """Read one complete head, its empty line included, into the request side of `exchange`. Raises `ProtocolError`."""
-    try:
-        fields = parse(head)
-    except Malformed:
-        raise _diagnose(head, limits) from None
+    """Read one complete head, its empty line included, into the request side of `exchange`.
+
+    Raises `ProtocolError`, or `Malformed` when the parser library refuses `head` or it is more than one head: what is
+    wrong with it then says `diagnose`.
+    """
+    fields = parse(head)
     if len(head) > limits.shortest or len(fields) > limits.fields:
         Scanner(limits, 0).scan(head)
     method = authority = None
@@ -82,7 +83,7 @@ def _first_line(head: bytes, limits: Limits) -> bytes:
     """Up to the first line end and no further: the parts of a request line must not be looked for in the fields."""
     line = head[: head.find(b"\r\n")]
     if 0x0A in line:  # llhttp takes one without a version (HTTP/0.9), which may end in a bare LF
-        raise _diagnose(head, limits)
+        raise diagnose(head, limits)
     return line
 
 
@@ -208,7 +209,7 @@ def _expects(expectation: bytes, version: str) -> bool:
     return bool(expected)
 
 
-def _diagnose(head: bytes, limits: Limits) -> ProtocolError:
+def diagnose(head: bytes, limits: Limits) -> ProtocolError:
     """Say what is wrong with a head that the parser library refused, in the order in which it would be found."""
     try:
         Scanner(limits, 0).scan(head)

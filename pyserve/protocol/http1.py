@@ -18,8 +18,9 @@ from pyserve.protocol.config import WireConfig
 from pyserve.protocol.errors import ProtocolError
 from pyserve.protocol.exchange import UPGRADE, Data, Exchange, FileSpan, Receiving, Sending
 from pyserve.protocol.fields import Meaning
-from pyserve.protocol.head import read_head
+from pyserve.protocol.head import diagnose, read_head
 from pyserve.protocol.limits import Scanner
+from pyserve.protocol.parsers import Malformed
 from pyserve.protocol.status import STATUS_LINES
 
 
@@ -49,6 +50,7 @@ _LENGTH, _DATE, _SERVER = Meaning.LENGTH, Meaning.DATE, Meaning.SERVER
 _COPIED = 16384
 _SHORT = 2048
 _EMPTY = b""
+_END_OF_HEAD = b"\r\n\r\n"
 
 
 class Http1Wire:
@@ -122,8 +124,11 @@ class Http1Wire:
         if self.exchange is None:
             if self.persistence is _CLOSE:
                 return None
-            if not self.ahead and data.find(b"\r\n\r\n") == len(data) - 4 > 0 and data[0] != 13:
-                return self._begin(data)  # one whole head and nothing else, as most requests come
+            if not self.ahead and data.endswith(_END_OF_HEAD):
+                try:
+                    return self._begin(data)  # one whole head and nothing else, as most requests come
+                except Malformed:
+                    pass  # more than that, or less: the ordinary way tells
         elif self.closing:
             return None
         if self.ahead:
@@ -218,12 +223,12 @@ class Http1Wire:
             self._empty_line = self.served
             self._use(self._position + 2)
             buffer = self.ahead
-        end = buffer.find(b"\r\n\r\n", self._position) + 4
+        end = buffer.find(_END_OF_HEAD, self._position) + 4
         if end < 4:
             return self._receive_rest_of_head()
         head = bytes(buffer[self._position : end])
         self._use(end)
-        return self._begin(head)
+        return self._begin_or_diagnose(head)
 
     def _receive_rest_of_head(self) -> Exchange | None:
         """Judge a head that has come in part, as far as it has come."""
@@ -241,7 +246,7 @@ class Http1Wire:
             if end >= 0:
                 self._scanner = None
                 self._use(end)
-                return self._begin(bytes(buffer[:end]))
+                return self._begin_or_diagnose(bytes(buffer[:end]))
         if self._eof:
             self._end_of_heads()
         return None
@@ -250,6 +255,13 @@ class Http1Wire:
         if self.pending:
             self._refuse(ProtocolError(400, "head cut short (RFC 9112 section 8)"))
         self.persistence = _CLOSE
+
+    def _begin_or_diagnose(self, head: bytes) -> Exchange | None:
+        try:
+            return self._begin(head)
+        except Malformed:
+            self._refuse(diagnose(head, self.config.limits), head)
+            return None
 
     def _begin(self, head: bytes) -> Exchange | None:
         exchange = Exchange(self)

@@ -16,7 +16,7 @@ from pyserve.protocol.fields import Fields, count_lines, request_names
 
 Parser = Callable[[bytes], Fields]
 
-_names = request_names
+_known, _learn = request_names.known, request_names.learn
 
 
 class Malformed(Exception):
@@ -50,7 +50,10 @@ class _Collector(Fields):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # llhttp keeps trailing blanks; no other white space that rstrip takes gets past it.
-        self.append((_names[name], value.rstrip()))
+        try:
+            self.append((_known[name], value.rstrip()))
+        except KeyError:
+            self.append((_learn(name), value.rstrip()))
 
 
 def parse_httptools(head: bytes) -> Fields:
@@ -81,7 +84,7 @@ def parse_h11(head: bytes) -> Fields:
         raise Malformed from error
     if not isinstance(event, h11.Request):
         raise Malformed
-    fields = [(_names[name], value) for name, value in event.headers.raw_items()]
+    fields = [(_known.get(name) or _learn(name), value) for name, value in event.headers.raw_items()]
     if len(fields) != lines - 2:
         raise Malformed
     # Framing is judged in head.py, by what was sent.

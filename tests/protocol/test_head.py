@@ -7,9 +7,9 @@ import pytest
 from pyserve.protocol import head as module
 from pyserve.protocol.errors import ProtocolError
 from pyserve.protocol.exchange import Exchange
-from pyserve.protocol.head import read_head
+from pyserve.protocol.head import diagnose, read_head
 from pyserve.protocol.limits import Limits
-from pyserve.protocol.parsers import Parser
+from pyserve.protocol.parsers import Malformed, Parser
 from tests.protocol.conversation import LIMITS, both_parsers
 
 
@@ -19,7 +19,10 @@ class NoWire:
 
 def read(octets: bytes, parse: Parser, limits: Limits = LIMITS) -> Exchange:
     exchange = Exchange(NoWire())  # type: ignore[arg-type]
-    read_head(octets, parse, limits, exchange)
+    try:
+        read_head(octets, parse, limits, exchange)
+    except Malformed:
+        raise diagnose(octets, limits) from None
     return exchange
 
 
