@@ -54,7 +54,7 @@ class ScopeTemplate:
     forwarding: what a request may say of its client, where the peer is a trusted proxy.
     """
 
-    __slots__ = ("_extensions", "_root_path", "_shared", "_state", "forwarding")
+    __slots__ = ("_extensions", "_root_path", "_scheme", "_server", "_state", "client", "forwarding")
 
     def __init__(
         self,
@@ -65,27 +65,17 @@ class ScopeTemplate:
         state: dict[str, Any] | None,
     ) -> None:
         """client, server: (host, port), or (path, None) for a unix socket's server. state: the lifespan's, or None."""
-        self._extensions = _EXTENSIONS
+        self.client = client
+        self._server = server
+        self._scheme = scheme
         self._root_path = root_path
         self._state = state
+        self._extensions = _EXTENSIONS
         self.forwarding: Forwarding | None = None
-        self._shared: Scope = {
-            "type": "http",
-            "server": server,
-            "client": client,
-            "scheme": scheme,
-            "root_path": root_path,
-        }
-
-    @property
-    def client(self) -> tuple[str, int] | None:
-        """As `__init__` has it."""
-        client: tuple[str, int] | None = self._shared["client"]
-        return client
 
     def secure(self, tls: dict[str, Any]) -> None:
         """The connection is encrypted; tls: what the extension of that name says (ASGI TLS extension 0.2)."""
-        self._shared["scheme"] = "https"
+        self._scheme = "https"
         self._extensions = {**_EXTENSIONS, "tls": tls}
 
     def make(self, exchange: Exchange) -> Scope:
@@ -97,18 +87,25 @@ class ScopeTemplate:
         path = raw_path.decode("ascii")
         if "%" in path:
             path = unquote(path)
-        if self._root_path:
-            path = self._root_path + path
-            raw_path = self._root_path.encode() + raw_path
-        scope = self._shared.copy()
-        scope["asgi"] = _VERSIONS.copy()
-        scope["extensions"] = self._extensions.copy()
-        scope["http_version"] = exchange.version
-        scope["method"] = exchange.method
-        scope["path"] = path
-        scope["raw_path"] = raw_path
-        scope["query_string"] = exchange.query
-        scope["headers"] = exchange.fields
+        root_path = self._root_path
+        if root_path:
+            path = root_path + path
+            raw_path = root_path.encode() + raw_path
+        scope = {
+            "type": "http",
+            "asgi": _VERSIONS.copy(),
+            "http_version": exchange.version,
+            "server": self._server,
+            "client": self.client,
+            "scheme": self._scheme,
+            "method": exchange.method,
+            "root_path": root_path,
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": exchange.query,
+            "headers": exchange.fields,
+            "extensions": self._extensions.copy(),
+        }
         if self._state is not None:
             scope["state"] = self._state.copy()
         forwarding = self.forwarding

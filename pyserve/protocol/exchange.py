@@ -34,7 +34,8 @@ class Sending(Enum):
 # Enum members by names of their own: on the hot path a global is cheaper than an attribute of a class.
 _HEAD, _BODY, _DONE = Sending.HEAD, Sending.BODY, Sending.DONE
 _RECEIVED = Receiving.DONE
-_LENGTH = Meaning.LENGTH
+# Plain numbers, which Python compares and joins several times as fast as members of an enum.
+_LENGTH, _CONNECTION, _HOP = int(Meaning.LENGTH), int(Meaning.CONNECTION), int(Meaning.HOP)
 
 
 class FileSpan:
@@ -218,7 +219,9 @@ class Exchange:
             block = nothing.join(pieces)
             if form is not OCTETS:
                 block = block.encode("latin-1")
-            self.block = _checked(block, len(pieces) >> 2)
+            if count_lines(block) != len(pieces) >> 2:
+                raise _not_a_line()
+            self.block = block
         except (TypeError, ValueError, AttributeError) as error:
             raise ApplicationError(f"response fields must be pairs of {names.kind.__name__}: {error}") from None
         self.status = status
@@ -244,13 +247,22 @@ class Exchange:
             if not self.status:
                 _drop(data)
                 raise ApplicationError("data before the response's head")
-            known = size and self.method == "HEAD" and self.status not in _WITHOUT_CONTENT
-            if self.declared is None and not more and (self.has_content or known):
-                self.declared = size  # the whole content is at hand
+            if not more:
+                if self.declared is None:
+                    known = size and self.method == "HEAD" and self.status not in _WITHOUT_CONTENT
+                    if self.has_content or known:
+                        self.declared = size  # the whole content is at hand
+                if size == self.declared and self.has_content:
+                    # Head and content leave together, as with most responses.
+                    if not size and data is not _NO_DATA:
+                        _drop(data)
+                        data = _NO_DATA
+                    self.left = 0
+                    self.body_sent = size
+                    self.sending = _DONE
+                    self.wire.send_whole(self, data)
+                    return
             self.left = self.declared
-            if not more and size == self.declared and self.has_content:
-                self._send_whole(data, size)
-                return
             self.sending = _BODY
             self.wire.send_head(self)
         elif self.sending is _DONE:
@@ -283,32 +295,23 @@ class Exchange:
         if self.sending is not _DONE:
             self.wire.fail(self, ProtocolError(status, text))
 
-    def _heed(self, meaning: Meaning, status: int, value: Any) -> bool:
+    def _heed(self, meaning: int, status: int, value: Any) -> bool:
         """Act on a field that means something to the server; return whether it is sent on."""
-        if meaning is _LENGTH:
-            if not (value.isdigit() and value.isascii() and len(value) < 19) or self.own & _LENGTH:
+        if meaning == _LENGTH:
+            # What is a digit to `str` alone is no octet, or none that `int` takes.
+            if not (value.isdigit() and len(value) < 19) or self.own & _LENGTH:
                 raise ApplicationError(f"invalid or second Content-Length {value!r} (RFC 9110 section 8.6)")
             if status in _NO_LENGTH or (status < 300 and self.method == "CONNECT"):
                 return False
             self.declared = int(value)
-        elif meaning is Meaning.CONNECTION:
+        elif meaning == _CONNECTION:
             if b"close" in options(value if isinstance(value, bytes) else value.encode("latin-1")):
                 self.keep = False
             return False
-        elif meaning is Meaning.HOP:
+        elif meaning == _HOP:
             return False
         self.own |= meaning
         return True
-
-    def _send_whole(self, data: Data, size: int) -> None:
-        """Send the head and all of the content, as most responses leave."""
-        if not size and data is not _NO_DATA:
-            _drop(data)
-            data = _NO_DATA
-        self.left = 0
-        self.body_sent = size
-        self.sending = _DONE
-        self.wire.send_whole(self, data)
 
     def _measure(self, data: Data, size: int) -> Data:
         """Hold data against the declared length and count it; return what may be sent of it."""
@@ -350,17 +353,18 @@ def _encode(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Encode fields that the server itself need not look at."""
     pieces: list[bytes] = []
     for name, value in fields:
-        if response_names.learn(name) in (Meaning.LENGTH, Meaning.CONNECTION, Meaning.HOP):
+        if response_names.learn(name) in (_LENGTH, _CONNECTION, _HOP):
             raise ApplicationError(f"{name!r} may not stand in early hints or trailers (RFC 9110 section 6.5.1)")
         pieces += (name, b": ", value, b"\r\n")
     try:
-        return _checked(b"".join(pieces), len(pieces) >> 2)
+        block = b"".join(pieces)
     except TypeError:
         raise ApplicationError("response field names and values must be bytes") from None
-
-
-def _checked(block: bytes, lines: int) -> bytes:
-    """Return a block of field lines; `ApplicationError` when one is not one line (RFC 9112 section 11.1)."""
-    if count_lines(block) != lines:  # a client may refuse other controls than CR, LF and NUL as well
-        raise ApplicationError("CR, LF or another control character in a response field (RFC 9110 section 5.5)")
+    if count_lines(block) != len(pieces) >> 2:
+        raise _not_a_line()
     return block
+
+
+def _not_a_line() -> ApplicationError:
+    """A field of the application's is not one line (RFC 9112 section 11.1); of other controls a client may refuse, too."""
+    return ApplicationError("CR, LF or another control character in a response field (RFC 9110 section 5.5)")

@@ -44,7 +44,7 @@ class Persistence(Enum):
 # Enum members by names of their own: on the hot path a global is cheaper than an attribute of a class.
 _KEEP, _CLOSE = Persistence.KEEP, Persistence.CLOSE
 _RECEIVED = Receiving.DONE
-_LENGTH, _DATE, _SERVER = Meaning.LENGTH, Meaning.DATE, Meaning.SERVER
+_LENGTH, _DATE, _SERVER = int(Meaning.LENGTH), int(Meaning.DATE), int(Meaning.SERVER)
 
 # Data up to so many octets is copied behind a head or a chunk size of at most so many; more is not worth the copy.
 _COPIED = 16384
