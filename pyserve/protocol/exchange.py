@@ -247,21 +247,12 @@ class Exchange:
             if not self.status:
                 _drop(data)
                 raise ApplicationError("data before the response's head")
-            if not more:
-                if self.declared is None:
-                    known = size and self.method == "HEAD" and self.status not in _WITHOUT_CONTENT
-                    if self.has_content or known:
-                        self.declared = size  # the whole content is at hand
-                if size == self.declared and self.has_content:
-                    # Head and content leave together, as with most responses.
-                    if not size and data is not _NO_DATA:
-                        _drop(data)
-                        data = _NO_DATA
-                    self.left = 0
-                    self.body_sent = size
-                    self.sending = _DONE
-                    self.wire.send_whole(self, data)
-                    return
+            known = size and self.method == "HEAD" and self.status not in _WITHOUT_CONTENT
+            if self.declared is None and not more and (self.has_content or known):
+                self.declared = size  # the whole content is at hand
+            if not more and size == self.declared and self.has_content:
+                self._send_whole(data, size)
+                return
             self.left = self.declared
             self.sending = _BODY
             self.wire.send_head(self)
@@ -312,6 +303,16 @@ class Exchange:
             return False
         self.own |= meaning
         return True
+
+    def _send_whole(self, data: Data, size: int) -> None:
+        """Send the head and all of the content, as most responses leave."""
+        if not size and data is not _NO_DATA:
+            _drop(data)
+            data = _NO_DATA
+        self.left = 0
+        self.body_sent = size
+        self.sending = _DONE
+        self.wire.send_whole(self, data)
 
     def _measure(self, data: Data, size: int) -> Data:
         """Hold data against the declared length and count it; return what may be sent of it."""
@@ -366,5 +367,5 @@ def _encode(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def _not_a_line() -> ApplicationError:
-    """A field of the application's is not one line (RFC 9112 section 11.1); of other controls a client may refuse, too."""
+    """A field of the application's is not one line (RFC 9112 section 11.1), or one that a client may refuse."""
     return ApplicationError("CR, LF or another control character in a response field (RFC 9110 section 5.5)")

@@ -19,8 +19,8 @@ _TCHARS = bytes(octet for octet in range(128) if TOKEN.fullmatch(bytes([octet]))
 
 # What a line may consist of: HTAB, SP, VCHAR, obs-text (RFC 9110 section 5.5).
 LINE_OCTETS = bytes([9, *range(32, 127), *range(128, 256)])
-# Each of these to a dot, CR, LF and any other control to LF: a table costs `translate` a tenth of what octets to be left
-# out cost it, of which it makes a table in each call.
+# Each of these to a dot; CR, LF and any other control to LF. For octets to be left out `translate` would make a table
+# in each call.
 _BREAKS = bytes(0x2E if octet in LINE_OCTETS else 0x0A for octet in range(256))
 
 _KNOWN_AT_MOST = 1024  # names in one table; ordinary traffic knows about a hundred

@@ -287,7 +287,8 @@ class Http1Wire:
                 self._refuse(_cut_short())
             if exchange.error is not None:
                 return None
-        exchange.peer_done = self._eof
+        if self._eof:
+            exchange.peer_done = True
         return exchange
 
     def _asked(self, exchange: Exchange) -> Exchange | None:

@@ -38,8 +38,10 @@ class Driver(Protocol):
         """Open what is left of a file for sendfile, or None when it is no plain file."""
 
 
-class EnvironKeys(dict[bytes, str]):
-    """Field name -> environ key, "" for a field that is left out.
+class EnvironKeys:
+    """Field names of requests -> environ keys, "" for a field that is left out.
+
+    known: the names that were met, as in `fields.RequestNames`; any other is handed to `learn`.
 
     `X_Foo` and `X-Foo` have the same key, so a peer could write a field that a proxy thinks it has removed. header_map
     says what becomes of names with an underscore: "drop" them, "refuse" the request, or take them ("dangerous").
@@ -51,7 +53,7 @@ class EnvironKeys(dict[bytes, str]):
     def __init__(
         self, header_map: str, forwarder: frozenset[bytes] = frozenset(), forwarding: Forwarding | None = None
     ) -> None:
-        super().__init__({b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"})
+        self.known = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
         self.header_map = header_map
         self.forwarder = forwarder
         self.forwarding = forwarding
@@ -59,14 +61,17 @@ class EnvironKeys(dict[bytes, str]):
         if b"*" in forwarder:
             self.told |= {_SCRIPT_NAME}
 
-    def __missing__(self, name: bytes) -> str:
+    def learn(self, name: bytes) -> str:
+        """Make the key of a name, and know it from now on; `ProtocolError` 400 where header_map refuses it."""
+        if name in self.known:
+            return self.known[name]
         key = "HTTP_" + name.decode("ascii").replace("-", "_").upper()
         if b"_" in name and self.header_map != "dangerous" and self.forwarder.isdisjoint((name, b"*")):
             if self.header_map == "refuse":
                 raise ProtocolError(400, "underscore in a field name (header_map refuse; PEP 3333)")
             key = ""
-        if len(self) < _KNOWN_AT_MOST:
-            self[name] = key
+        if len(self.known) < _KNOWN_AT_MOST:
+            self.known[name] = key
         return key
 
 
@@ -90,8 +95,13 @@ def make_environ(exchange: Exchange, template: Environ, keys: EnvironKeys) -> En
     environ["PATH_INFO"] = path.decode("latin-1")
     if environ["SCRIPT_NAME"]:
         _strip(environ, environ["SCRIPT_NAME"])
+    known = keys.known
     for name, value in exchange.index.items():
-        if key := keys[name]:
+        try:
+            key = known[name]
+        except KeyError:
+            key = keys.learn(name)
+        if key:
             environ[key] = value.decode("latin-1")
     if keys.header_map == "dangerous":
         _join_alike(environ, exchange, keys)
@@ -105,7 +115,7 @@ def _forward(environ: Environ, exchange: Exchange, keys: EnvironKeys) -> None:
     index = exchange.index
     for name in keys.forwarder:
         if name in index:  # and not `X-Foo`, which has the same key and may be the client's
-            environ[keys[name]] = index[name].decode("latin-1")
+            environ[keys.learn(name)] = index[name].decode("latin-1")
     if _SCRIPT_NAME in keys.told and _SCRIPT_NAME in index:
         # Of a repeated field the nearest proxy's: the last line.
         script_name = [value for name, value in exchange.fields if name == _SCRIPT_NAME][-1].decode("latin-1")
@@ -138,7 +148,7 @@ def _join_alike(environ: Environ, exchange: Exchange, keys: EnvironKeys) -> None
     joined: dict[str, str] = {}
     for name, value in exchange.index.items():
         text = value.decode("latin-1")
-        key = keys[name]
+        key = keys.learn(name)
         joined[key] = f"{joined[key]}, {text}" if key in joined else text
     environ.update(joined)
 

@@ -25,6 +25,20 @@ if TYPE_CHECKING:
     from pyserve.workers.tls import TlsChannel
 
 _DONE = Sending.DONE
+_Task = asyncio.Task
+
+if sys.version_info >= (3, 12):
+
+    def _start(request: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None] | None:
+        """Run a coroutine up to its first wait; return its task, None if it has ended."""
+        task = _Task(request, loop=loop, eager_start=True)
+        return None if task.done() else task
+
+else:
+
+    def _start(request: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None] | None:
+        """Make a task of a coroutine, which begins in the next turn of the loop."""
+        return _Task(request, loop=loop, name="request")  # a name of its own saves asyncio the making of one
 
 
 class AsgiStream(Stream):
@@ -69,13 +83,9 @@ class AsgiStream(Stream):
             exchange.fail(400, "underscore in a field name (header_map refuse)")
             self.flush()
             return
-        if sys.version_info >= (3, 12):
-            task = asyncio.Task(self._answer(exchange), loop=registry.loop, eager_start=True)
-            if not task.done():
-                registry.tasks[exchange] = task
-        else:
-            # A name of its own saves asyncio the making of one.
-            registry.tasks[exchange] = asyncio.Task(self._answer(exchange), loop=registry.loop, name="request")
+        task = _start(self._answer(exchange), registry.loop)
+        if task is not None:
+            registry.tasks[exchange] = task
 
     def _has_underscores(self, exchange: Exchange) -> bool:
         """Whether a field's name has one that its sender may not use."""

@@ -40,6 +40,7 @@ LINGER_OCTETS = 1024 * 1024  # thrown away after the half-close
 _BURST = 0.001  # seconds
 _GATHERED = 8  # pieces
 _SMALL = 16384  # octets of a piece that is worth gathering
+_PRESSING = HIGH_WATER // 2  # octets that count as large: see `Writer.press`
 
 _DONE = Sending.DONE
 _CLOSE, _UPGRADE = Persistence.CLOSE, Persistence.UPGRADE
@@ -169,29 +170,26 @@ class Stream(Writer):
 
     def flush(self) -> None:
         """Hand what is in the wire's `out` to the transport, and notice the end of the response."""
-        out = self.wire.out
         exchange = self.exchange
         if exchange is None or exchange.sending is _DONE:
-            self._write_out(out)
+            self._write_out()
             if exchange is not None:
                 self._finish(exchange)
-        elif not self._is_gathering(out):
-            self._write_out(out)
+        elif not self._is_gathering(self.wire.out):
+            self._write_out()
             if self.transport.is_closing():
                 # A write has failed; `connection_lost` will tell, but an application that never waits must know now.
                 exchange.gone = True
 
-    def _write_out(self, out: list[Data]) -> None:
-        if not out:
-            return
-        data = out[0]
-        if len(out) == 1 and type(data) is bytes and self._spans is None and self.phase is _SERVING:
+    def _write_out(self) -> None:
+        out = self.wire.out
+        if len(out) == 1 and type(data := out[0]) is bytes and self._spans is None and self.phase is _SERVING:
             out.clear()
             self.written += len(data)
             self.transport.write(data)
-            if len(data) > HIGH_WATER // 2:
+            if len(data) > _PRESSING:
                 self.press()
-        else:
+        elif out:
             self.wire.out = []
             self.write_pieces(out)
 
@@ -212,7 +210,7 @@ class Stream(Writer):
 
     def _flush_gathered(self) -> None:
         self._due = False
-        self._write_out(self.wire.out)
+        self._write_out()
 
     def refuse_greeting(self, error: ProtocolError) -> None:
         """What came first is no PROXY header, and nothing else either: close without an answer."""

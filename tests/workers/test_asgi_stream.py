@@ -148,10 +148,10 @@ def test_small_pieces_that_follow_each_other_leave_together(loop: str, monkeypat
     writes = 0
     write_out = Stream._write_out
 
-    def count(stream: Stream, out: Any) -> None:
+    def count(stream: Stream) -> None:
         nonlocal writes
-        writes += bool(out)
-        write_out(stream, out)
+        writes += bool(stream.wire.out)
+        write_out(stream)
 
     monkeypatch.setattr(Stream, "_write_out", count)
 
