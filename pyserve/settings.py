@@ -295,7 +295,8 @@ class Settings:
         "--worker-connections",
         None,
         kinds.whole(1),
-        "How many connections a worker holds. Unset: what the limit of descriptors allows.",
+        "How many connections a worker holds; one that is idle, or silent for two seconds before its first request, "
+        "gives way to who waits. Unset: what the limit of descriptors allows.",
     )
     limit_concurrency: int | None = setting(
         Group.WORKERS,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pyserve.protocol.exchange import Exchange, Sending
 from pyserve.protocol.http1 import Http1Wire
-from pyserve.workers.deadlines import LINGER
+from pyserve.workers.deadlines import ARRIVING, LINGER
 from pyserve.workers.outflow import send_some
 from pyserve.workers.pace import Pace
 from pyserve.workers.scoreboard import TIMEOUTS_KEEPALIVE
@@ -50,12 +50,13 @@ class Channel:
     remote: the peer's address as text, "" on a unix socket. armed: what the epoll watches the descriptor for, 0 while
     it does not know it. deadline: when what a parked connection waits for must have come (seconds, monotonic).
     exchange: the one whose content is gathered, that is being answered, or whose response is not out yet; else None.
-    held: octets of its content that wait for the rest (`bodies`).
+    held: octets of its content that wait for the rest (`bodies`). heard: when something last came of a head that is
+    awaited, or the connection itself.
     """
 
     __slots__ = (
         "_deck", "_discarded", "_eof", "_lost", "_offset", "_outward", "_sent",
-        "armed", "deadline", "exchange", "fd", "held", "remote", "socket", "stage", "wire",
+        "armed", "deadline", "exchange", "fd", "heard", "held", "remote", "socket", "stage", "wire",
     )  # fmt: skip
 
     def __init__(self, deck: Deck, peer: socket.socket, remote: str, now: float) -> None:
@@ -68,6 +69,7 @@ class Channel:
         self.stage = Stage.READING
         self.armed = 0
         self.held = 0
+        self.heard = now
         self.deadline = now + deck.deadlines.head
         self._offset = 0  # octets of wire.out[0] that have gone
         self._sent = 0  # octets that have gone past `_push`, ever
@@ -153,14 +155,22 @@ class Channel:
         return self.stage is Stage.READING and self.exchange is None and wire.exchange is None and not wire.pending
 
     @property
+    def arriving(self) -> bool:
+        """Whether a part of a head has come, and nothing else is under way. Without owning it this is a guess."""
+        wire = self.wire
+        return self.stage is Stage.READING and self.exchange is None and wire.exchange is None and wire.pending > 0
+
+    @property
     def expendable(self) -> bool:
         """Whether it may give way to others; without owning it a guess."""
-        return self.stage is Stage.LINGERING or (self.idle and self.wire.served > 0)
+        if self.stage is Stage.LINGERING:
+            return True
+        return self.idle and (self.wire.served > 0 or monotonic() - self.heard > ARRIVING)
 
     @property
     def missed_by_nobody(self) -> bool:
-        """Whether nothing is under way; for its owner."""
-        return self.stage is Stage.LINGERING or (self.idle and not self._has_sent())
+        """Whether no request has come whole; for its owner."""
+        return self.stage is Stage.LINGERING or ((self.idle or self.arriving) and not self._has_sent())
 
     def give_way(self, owner: Owner) -> bool:
         """Close an idle connection because others wait; False if it is idle no more, and then it is parked again."""

@@ -362,8 +362,9 @@ class Connection(Channel):
         deadlines = self._deck.deadlines
         awaiting = wire.awaiting
         if awaiting is Awaiting.HEAD:
+            self.heard = now
             self._began = self._began or now
-            self.deadline = self._began + deadlines.head
+            self.deadline = max(self._began, deadlines.retired_at) + deadlines.head
         elif wire.exchange is not None:  # the rest of a content that the application did not want
             self.deadline = self._pace_inward(wire.exchange).begin(now)
         else:

@@ -8,6 +8,10 @@
 
 and of a request the application's: request_timeout from the application's call to the end of the response (`overdue`).
 
+A worker that ends waits for less: a head of which nothing more comes for `ARRIVING` seconds, and a connection on which
+nothing was ever asked for as long, are closed; a head that is still coming has `_HEAD_AT_THE_END`. No request is lost
+by that: none had come whole, and 408 says that it may be sent again (RFC 9110 section 15.5.9).
+
 A deadline is met late by up to the time between two scans (`Deadlines.step`). The rates are those of `pace`.
 """
 
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
     from pyserve.workers.stream import Stream
 
 LINGER = 2.0  # seconds
+ARRIVING = 2.0  # seconds of silence in which a head that is on its way comes, and the first one of a connection begins
+_HEAD_AT_THE_END = 5.0
 # Connections that are judged in one go, a quarter of a millisecond: whoever wants an answer waits for as long.
 AT_ONCE = 200
 
@@ -43,7 +49,8 @@ class Phase(Enum):
 class Deadlines:
     """Seconds, inf where there is none, and octets a second, 0 where there is no such limit.
 
-    retired_at: since when idle connections are only waited for (monotonic).
+    retired_at: since when idle connections are only waited for (monotonic). arriving, unasked: how long a head that has
+    begun, and a connection without any, may be silent.
     """
 
     head: float
@@ -54,6 +61,8 @@ class Deadlines:
     write_rate: int = 0
     retired_at: float = 0.0
     request: float = inf
+    arriving: float = inf
+    unasked: float = inf
 
     @classmethod
     def of(cls, settings: Settings) -> Deadlines:
@@ -71,7 +80,8 @@ class Deadlines:
     @property
     def step(self) -> float:
         """Seconds between two scans."""
-        return max(0.02, min(1.0, min(self.head, self.body, self.idle, self.write, self.request) / 4))
+        least = min(self.head, self.body, self.idle, self.write, self.request, self.arriving)
+        return max(0.02, min(1.0, least / 4))
 
     def inward(self, message: int, octets: int) -> Pace:
         """The credit of a peer whose content is waited for; see `Pace`."""
@@ -82,9 +92,12 @@ class Deadlines:
         return Pace(self.write, self.write_rate, message, octets)
 
     def retire(self, now: float, idle: float) -> None:
-        """From now on idle connections are waited for at most so long."""
+        """From now on idle connections are waited for at most so long, and heads that do not come for no longer."""
         self.retired_at = now
         self.idle = min(self.idle, idle)
+        self.head = min(self.head, _HEAD_AT_THE_END)
+        self.arriving = ARRIVING
+        self.unasked = min(self.idle, ARRIVING)
 
 
 def overstays(stream: Stream, deadlines: Deadlines, now: float) -> bool:
@@ -111,11 +124,13 @@ def missed(stream: Stream, deadlines: Deadlines, now: float) -> int | None:
         return TIMEOUTS_BODY if starves(stream, deadlines, now, waits and stream.awaited) else None
     if not waits or awaiting is Awaiting.NOTHING or stream.exchange is not None:
         return None
-    # A connection on which nothing was asked yet is as good as idle once the worker retires.
-    waits = stream.idle and bool(stream.wire.served or deadlines.retired_at)
-    if waits and now - max(stream.touched, deadlines.retired_at) > deadlines.idle:
-        return TIMEOUTS_KEEPALIVE
-    if awaiting is Awaiting.HEAD and stream.began and now - stream.began > deadlines.head:
+    silent = now - max(stream.touched, deadlines.retired_at)
+    if stream.idle:
+        if silent > (deadlines.idle if stream.wire.served else deadlines.unasked):
+            return TIMEOUTS_KEEPALIVE
+    elif stream.began and silent > deadlines.arriving:
+        return TIMEOUTS_HEADER
+    if awaiting is Awaiting.HEAD and stream.began and now - max(stream.began, deadlines.retired_at) > deadlines.head:
         return TIMEOUTS_HEADER
     return None
 

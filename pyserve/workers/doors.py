@@ -206,7 +206,10 @@ class Doors:
         """Called about once a second: whatever else may have kept somebody waiting."""
         if self.state is Accepting.STARVED:
             self._look_for_descriptors(owner)
-        elif self._board is not None:
+            return
+        if self.state is Accepting.FULL and self._longest_idle() is not None:
+            self.room()  # somebody has been silent for long enough by now
+        if self._board is not None:
             self._look_for_forgotten()
 
     def _look_for_forgotten(self) -> None:

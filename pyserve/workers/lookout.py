@@ -190,7 +190,14 @@ class Lookout(Owner):
         if now > connection.deadline:
             return True
         deadlines = self._deck.deadlines
-        return bool(deadlines.retired_at) and now - deadlines.retired_at > deadlines.idle and connection.idle
+        if not deadlines.retired_at:
+            return False
+        silent = now - max(deadlines.retired_at, connection.heard)
+        if connection.idle and not connection.wire.served:
+            return silent > deadlines.unasked
+        if connection.idle:
+            return now - deadlines.retired_at > deadlines.idle
+        return connection.arriving and silent > deadlines.arriving
 
     # The end
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyserve.protocol.errors import Disconnected, ProtocolError
 from pyserve.workers.crew import request_line
-from pyserve.workers.deadlines import AT_ONCE, Deadlines, missed, overstays
+from pyserve.workers.deadlines import ARRIVING, AT_ONCE, Deadlines, missed, overstays
 from pyserve.workers.proxies import forwarding_of
 from pyserve.workers.scoreboard import CONNECTIONS, IN_FLIGHT, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
 
@@ -191,7 +191,12 @@ class Registry:
                     self.crew.counters[TIMEOUTS_KEEPALIVE] += 1
                     stream.drop()
                     return True
-            idle = ((stream.touched, stream) for stream in self.streams if stream.idle and stream.wire.served)
+            silent = monotonic() - ARRIVING  # since before then: who never asked will not
+            idle = (
+                (stream.touched, stream)
+                for stream in self.streams
+                if stream.idle and (stream.wire.served or stream.touched < silent)
+            )
             self._candidates = heapq.nsmallest(_CANDIDATES, idle, key=_touched)[::-1]
         return False
 

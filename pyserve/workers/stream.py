@@ -391,10 +391,10 @@ class Stream(Writer):
 
     @property
     def busy(self) -> bool:
-        """Whether something would be lost if the connection ended now."""
+        """Whether something would be lost if the connection ended now; a head that has come in part is nothing yet."""
         if self.sending_file or self.transport.get_write_buffer_size():
             return True
-        return self.phase is _SERVING and not self.idle
+        return self.phase is _SERVING and (self.exchange is not None or self.wire.exchange is not None)
 
     def expire(self) -> None:
         """The deadline of what the wire awaits has passed."""

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from time import monotonic
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from pyserve.protocol.parsers import PARSERS
 from pyserve.settings import Settings
 from pyserve.workers.channel import Channel, Stage
 from pyserve.workers.crew import limits_of
-from pyserve.workers.deadlines import LINGER, Deadlines
+from pyserve.workers.deadlines import ARRIVING, LINGER, Deadlines
 from pyserve.workers.scoreboard import TIMEOUTS_KEEPALIVE
 from pyserve.workers.table import READ, WRITE, Owner
 from tests.protocol.http1_peer import answer
@@ -114,7 +115,11 @@ def eventually_lost(case: Case) -> bool:
 
 
 def test_one_that_has_served_and_waits_may_give_way(case: Case) -> None:
+    case.channel.heard = monotonic() + 60
     assert not case.channel.expendable, "nothing was asked on it yet"
+    case.channel.heard = monotonic() - 2 * ARRIVING
+    assert case.channel.expendable, "and nothing will"
+    case.channel.heard = monotonic() + 60
     assert case.answer()
     assert case.channel.idle
     assert case.channel.expendable
@@ -134,7 +139,8 @@ def test_one_that_was_asked_something_stays(case: Case, told: bool) -> None:
     if told:
         assert case.channel.wire.receive(case.channel.socket.recv(1)) is None
         assert not case.channel.idle
-    assert not case.channel.missed_by_nobody
+    assert case.channel.arriving is told
+    assert case.channel.missed_by_nobody is told, "a head that does not come whole is nothing"
     assert not case.channel.give_way(case.owner)
     assert case.deck.parked == [READ]
     assert case.owner.words[TIMEOUTS_KEEPALIVE] == 0

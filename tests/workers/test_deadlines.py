@@ -124,6 +124,30 @@ def test_a_retiring_worker_waits_for_idle_connections_from_then_on(stream: Any, 
     assert missed(stream, limits, NOW + 1.5) == TIMEOUTS_KEEPALIVE
 
 
+@pytest.mark.parametrize(
+    ("stream", "waited", "expected"),
+    [
+        # nothing was ever asked on it
+        (Stream(wire=Wire(HEAD, 0), idle=True, touched=NOW - 500, began=NOW - 5), 1.9, None),
+        (Stream(wire=Wire(HEAD, 0), idle=True, touched=NOW - 500, began=NOW - 5), 2.1, TIMEOUTS_KEEPALIVE),
+        (Stream(wire=Wire(HEAD, 0), idle=True, touched=NOW + 1, began=NOW + 1), 2.1, None),
+        (Stream(wire=Wire(IDLE), idle=True, touched=NOW - 500), 99.0, None),
+        # a head that has begun
+        (Stream(wire=Wire(HEAD), touched=NOW - 5, began=NOW - 5), 1.9, None),
+        (Stream(wire=Wire(HEAD), touched=NOW - 5, began=NOW - 5), 2.1, TIMEOUTS_HEADER),
+        (Stream(wire=Wire(HEAD), touched=NOW + 4, began=NOW - 5), 4.9, None),
+        (Stream(wire=Wire(HEAD), touched=NOW + 5, began=NOW - 5), 5.1, TIMEOUTS_HEADER),
+        (Stream(wire=Wire(HEAD), touched=NOW + 5, began=NOW + 1), 5.1, None),
+        # one that is here, but its turn has not come
+        (Stream(wire=Wire(HEAD), touched=NOW - 50), 50.0, None),
+    ],
+)
+def test_what_has_not_come_is_not_waited_for_at_the_end(stream: Any, waited: float, expected: int | None) -> None:
+    limits = deadlines(head=1000.0, idle=1000.0)
+    limits.retire(NOW, 100.0)
+    assert missed(stream, limits, NOW + waited) == expected
+
+
 def test_retiring_does_not_lengthen_what_is_shorter() -> None:
     limits = deadlines(idle=1.0)
     limits.retire(NOW, 5.0)

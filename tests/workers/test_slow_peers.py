@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from pyserve.workers import channel, deadlines, registry
+from pyserve.workers.scoreboard import State
 from tests.tls import TlsPeer
 from tests.workers.both import BOTH, HUGE, timeouts, working
 from tests.workers.serving import Client, eventually, request
@@ -138,6 +140,58 @@ def test_who_falls_silent(way: str, kind: str) -> None:
             assert answer.startswith(begins), name
             assert bool(answer) == bool(begins), name
         assert timeouts(worker) == counted(kind, len(cases))
+
+
+@BOTH
+def test_at_the_end_a_head_that_does_not_come_is_not_waited_for(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "ARRIVING", SHORT)
+    with working(way, **OFF, drain_idle=100.0, graceful_timeout=100.0) as worker:
+        silent, begun = worker.connect(), worker.connect()
+        begun.send(b"GET / HTTP/1.1\r\nHos")
+        eventually(lambda: worker.slot.connections == 2)
+        worker.crew.drain()  # type: ignore[attr-defined]
+        assert begun.rest().startswith(b"HTTP/1.1 408 ")
+        assert silent.rest() == b""
+        begun.socket.close()
+        silent.socket.close()
+        assert worker.ended() == 0  # type: ignore[attr-defined]
+
+
+@BOTH
+def test_at_the_end_a_head_that_comes_is_answered(way: str) -> None:
+    with working(way, **OFF) as worker:
+        begun = worker.connect()
+        begun.send(b"GET / HTTP/1.1\r\nHos")
+        eventually(lambda: worker.slot.connections == 1)
+        worker.crew.drain()  # type: ignore[attr-defined]
+        eventually(lambda: worker.slot.state is State.DRAINING)
+        begun.send(b"t: a\r\n\r\n")
+        head, body = begun.response()
+        assert body == b"hello"
+        assert b"\r\nconnection: close\r\n" in head.lower()
+        begun.socket.close()
+        assert worker.ended() == 0  # type: ignore[attr-defined]
+
+
+@BOTH
+def test_a_head_that_has_not_come_when_all_is_cut_off_is_no_failure(way: str) -> None:
+    with working(way, **OFF, graceful_timeout=0.1) as worker:
+        begun = worker.connect()
+        begun.send(b"GET / HTTP/1.1\r\nHos")
+        eventually(lambda: worker.slot.connections == 1)
+        worker.crew.drain()  # type: ignore[attr-defined]
+        assert worker.ended() == 0  # type: ignore[attr-defined]
+
+
+@BOTH
+def test_who_is_silent_gives_way_to_who_waits(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (channel, registry):
+        monkeypatch.setattr(module, "ARRIVING", 0.1)
+    with working(way, **OFF, worker_connections=2) as worker:
+        silent = [worker.connect(), worker.connect()]
+        eventually(lambda: worker.slot.connections == 2)
+        assert worker.connect().get()[1] == b"hello"
+        assert silent[0].rest() == b""
 
 
 @BOTH
