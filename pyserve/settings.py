@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from pyserve.values import fields, ini, kinds, owners, tls
+from pyserve.values import fields, functions, ini, kinds, owners, tls
 from pyserve.values.log_addresses import parse_statsd_address, parse_syslog_address
 from pyserve.values.option import Group, Option, option_of, setting
 
@@ -160,7 +160,7 @@ class Settings:
         Group.SOCKETS,
         "--backlog",
         2048,
-        kinds.whole(1),
+        kinds.whole(),
         "How many connections may wait to be accepted.",
         fallbacks=("UVICORN_BACKLOG",),
     )
@@ -236,14 +236,14 @@ class Settings:
         Group.TLS,
         "",
         None,
-        kinds.hook("config, default_ssl_context_factory"),
+        functions.hook("config, default_ssl_context_factory"),
         "Called to make each ssl.SSLContext; what it is given makes the one that these settings describe.",
     )
     ssl_context_factory: Hook = setting(
         Group.TLS,
         "",
         None,
-        kinds.hook("config, default_ssl_context_factory"),
+        functions.hook("config, default_ssl_context_factory"),
         "The same as uvicorn knows it: TLS is spoken also without certfile, where it makes the context by itself.",
     )
     ssl_version: str | None = setting(
@@ -285,7 +285,7 @@ class Settings:
         Group.WORKERS,
         "--threads",
         1,
-        kinds.whole(1, 1024),
+        kinds.whole(0, 1024, zero=1),
         "How many WSGI requests a worker runs at once. While a client makes one of them wait in the middle of a "
         "stream, another is served in its place, in another thread. 1 with --worker-class async: four more than "
         "there are processors, 32 at most.",
@@ -294,9 +294,9 @@ class Settings:
         Group.WORKERS,
         "--worker-connections",
         None,
-        kinds.whole(1),
+        kinds.whole(zero=None),
         "How many connections a worker holds; one that is idle, or silent for two seconds before its first request, "
-        "gives way to who waits. Unset: what the limit of descriptors allows.",
+        "gives way to who waits. Unset or 0: what the limit of descriptors allows.",
     )
     limit_concurrency: int | None = setting(
         Group.WORKERS,
@@ -708,7 +708,7 @@ class Settings:
         Group.LIMITS,
         "--limit-request-fields",
         100,
-        kinds.whole(0, 32768, zero=32768),
+        kinds.whole(0, 32768, zero=32768, clamps=True),
         "The most header fields; 0: 32768.",
     )
     limit_request_field_size: int = setting(
@@ -854,76 +854,82 @@ class Settings:
         Group.HOOKS,
         "",
         None,
-        kinds.hook("server"),
+        functions.hook("server"),
         "Called in the master before it opens its listeners, at its first start.",
     )
     on_reload: Hook = setting(
         Group.HOOKS,
         "",
         None,
-        kinds.hook("server"),
+        functions.hook("server"),
         "Called in the master at a reload (HUP), with the new configuration.",
     )
     when_ready: Hook = setting(
-        Group.HOOKS, "", None, kinds.hook("server"), "Called in the master once it listens, before the first worker."
+        Group.HOOKS,
+        "",
+        None,
+        functions.hook("server"),
+        "Called in the master once it listens, before the first worker.",
     )
     pre_fork: Hook = setting(
-        Group.HOOKS, "", None, kinds.hook("server, worker"), "Called in the master before a worker is forked."
+        Group.HOOKS, "", None, functions.hook("server, worker"), "Called in the master before a worker is forked."
     )
     post_fork: Hook = setting(
         Group.HOOKS,
         "",
         None,
-        kinds.hook("server, worker"),
+        functions.hook("server, worker"),
         "Called in a new worker, before the application is loaded there.",
     )
     post_worker_init: Hook = setting(
         Group.HOOKS,
         "",
         None,
-        kinds.hook("worker"),
+        functions.hook("worker"),
         "Called in a worker when the application is loaded, before it serves.",
     )
     worker_int: Hook = setting(
-        Group.HOOKS, "", None, kinds.hook("worker"), "Called in a worker that is told to stop at once (INT, QUIT)."
+        Group.HOOKS, "", None, functions.hook("worker"), "Called in a worker that is told to stop at once (INT, QUIT)."
     )
     worker_abort: Hook = setting(
-        Group.HOOKS, "", None, kinds.hook("worker"), "Called in a worker that is ended for being silent (ABRT)."
+        Group.HOOKS, "", None, functions.hook("worker"), "Called in a worker that is ended for being silent (ABRT)."
     )
     pre_exec: Hook = setting(
         Group.HOOKS,
         "",
         None,
-        kinds.hook("server"),
+        functions.hook("server"),
         "Called in the process that is about to become the new master (USR2).",
     )
     pre_request: Hook = setting(
         Group.HOOKS,
         "",
         None,
-        kinds.hook("worker, req"),
+        functions.hook("worker, req"),
         "Called in the worker before each request is given to the application.",
     )
     post_request: Hook = setting(
         Group.HOOKS,
         "",
         None,
-        kinds.hook("worker, req, environ, resp", least=2),
+        functions.hook("worker, req, environ, resp", least=2),
         "Called in the worker after each request; may take less arguments.",
     )
     child_exit: Hook = setting(
-        Group.HOOKS, "", None, kinds.hook("server, worker"), "Called in the master when a worker has ended."
+        Group.HOOKS, "", None, functions.hook("server, worker"), "Called in the master when a worker has ended."
     )
-    worker_exit: Hook = setting(Group.HOOKS, "", None, kinds.hook("server, worker"), "Called in a worker when it ends.")
+    worker_exit: Hook = setting(
+        Group.HOOKS, "", None, functions.hook("server, worker"), "Called in a worker when it ends."
+    )
     nworkers_changed: Hook = setting(
         Group.HOOKS,
         "",
         None,
-        kinds.hook("server, new_value, old_value"),
+        functions.hook("server, new_value, old_value"),
         "Called in the master when the number of workers is set.",
     )
     on_exit: Hook = setting(
-        Group.HOOKS, "", None, kinds.hook("server"), "Called in the master when all workers have ended."
+        Group.HOOKS, "", None, functions.hook("server"), "Called in the master when all workers have ended."
     )
 
     reload: bool = setting(

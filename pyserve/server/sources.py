@@ -156,8 +156,11 @@ class _Table:
             return
         try:
             self.values[name] = option.kind.parse(origin.given)
+            doubt = option.kind.doubt(origin.given)
         except (ValueError, OverflowError) as error:
             raise self._refusal(name, str(error)) from None
+        if doubt:
+            self.warnings.append(str(self._refusal(name, f"; {doubt}")))
 
     def combine(self) -> None:
         """Let the settings that are short for another one say it."""
@@ -226,6 +229,11 @@ class _Table:
     def _origin(self, name: str, flag: str, *variables: str) -> Origin:
         for layer in self.layers:
             if (given := layer.values.get(name)) is not None:
+                if name == "bind" and given in ("", [], ()):
+                    self.warnings.append(
+                        f"{layer.place or 'bind'}: {given!r} says nothing, where to listen is still to be told"
+                    )
+                    continue
                 as_flag = layer.source in (Source.COMMAND_LINE, Source.ARGUMENTS)
                 return Origin(layer.source, flag if as_flag else name, given, layer.place)
         for variable in variables:

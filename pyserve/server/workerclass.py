@@ -80,7 +80,10 @@ def recognise(given: object) -> Found | None:
     """The worker class of ours that is meant. None for a word that means none; ConfigFileError for a class that cannot
     be imported, and SettingsError for one that is no worker's."""
     if inspect.isfunction(given) or inspect.ismethod(given):
-        given = given()  # as gunicorn does
+        try:
+            given = given()  # as gunicorn does
+        except Exception as error:
+            raise SettingsError(f"worker_class: calling {shown_value(given)} failed: {error}") from None
     if isinstance(given, str):
         name = given.strip().removeprefix("egg:gunicorn#")
         found = _KNOWN.get(name) or _KNOWN.get(name.lower())

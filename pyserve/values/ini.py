@@ -27,7 +27,7 @@ def variables() -> Kind:
     """What the ini file's `[DEFAULT]` gets, each `NAME=value`; `\\=` is no sign of equality."""
 
     def parse(given: object) -> tuple[str, ...]:
-        parts = given if isinstance(given, list | tuple) else [given]
+        parts = given if isinstance(given, list | tuple) else [given] if given else []
         found = tuple(one_line(part) for part in parts)
         if not all(_EQUALS.search(one) for one in found):
             raise ValueError

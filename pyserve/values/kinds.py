@@ -6,12 +6,9 @@ text (often empty) is a hint that is added to `Kind.expected`.
 """
 
 import difflib
-import importlib
-import inspect
 import math
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -24,6 +21,8 @@ _LARGEST = 2**31 - 1  # what a C int holds: backlogs, descriptors
 _LONGEST = 1_000_000_000.0  # seconds; people write 999999999 for "never"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt]?)(?:i?b)?)", re.ASCII | re.IGNORECASE)
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|)", re.ASCII | re.IGNORECASE)
+_PREFIXED = re.compile(r"0(x[0-9a-f]{1,15}|o[0-7]{1,20}|b[01]{1,60})", re.ASCII | re.IGNORECASE)
+_ANYWHERE = "0.0.0.0:8000"
 _SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 _TRUE = {"1", "true", "yes", "on", "y"}
 _FALSE = {"0", "false", "no", "off", "n"}
@@ -33,7 +32,9 @@ _FALSE = {"0", "false", "no", "off", "n"}
 class Kind:
     """expected: completes "expected …", and names the unit that a bare number counts. metavar: the value's place in
     the help; empty for a switch. repeats: may be given several times. negates: a switch that has a `--no-` form.
-    bare: the value that the flag without one stands for; empty where it must have one."""
+    bare: the value that the flag without one stands for; empty where it must have one. doubt: of a value that was read,
+    what is to be said if it makes no sense and other servers take it all the same, as in "info is taken";
+    else empty."""
 
     expected: str
     metavar: str
@@ -41,6 +42,7 @@ class Kind:
     repeats: bool = False
     negates: bool = False
     bare: str = ""
+    doubt: Callable[[object], str] = lambda given: ""
 
 
 def near(name: str, names: Iterable[str], prefix: str = "") -> str:
@@ -53,17 +55,20 @@ def near(name: str, names: Iterable[str], prefix: str = "") -> str:
     return f"; did you mean {lowered[found[0]]!r}?" if found else ""
 
 
-def whole(low: int = 0, high: int = _LARGEST, *, zero: int = 0) -> Kind:
-    """A whole number from `low` to `high`. zero: what 0 stands for."""
+def whole(low: int = 0, high: int = _LARGEST, *, zero: int | None = 0, clamps: bool = False) -> Kind:
+    """A whole number from `low` to `high`. zero: what 0 stands for. clamps: what is more is `high`."""
 
-    def parse(given: object) -> int:
+    def parse(given: object) -> int | None:
         number = _whole(given)
-        if not low <= number <= high:
+        if not low <= number or (number > high and not clamps):
             raise ValueError
-        return number or zero
+        return min(number, high) or zero
+
+    def doubt(given: object) -> str:
+        return f"{high} is taken" if _whole(given) > high else ""
 
     limits = f"of {low} or more" if high == _LARGEST else f"from {low} to {high}"
-    return Kind(f"a whole number {limits}", "NUMBER", parse)
+    return Kind(f"a whole number {limits}", "NUMBER", parse, doubt=doubt)
 
 
 def workers() -> Kind:
@@ -82,7 +87,7 @@ def size(low: int = 0) -> Kind:
     """Octets: 1048576, 1024k, 1m, 1g (powers of 1024)."""
 
     def parse(given: object) -> int:
-        if isinstance(given, str):
+        if isinstance(given, str) and not _PREFIXED.fullmatch(given.strip()):
             match = _SIZE.fullmatch(given.strip())
             if match is None:
                 raise ValueError
@@ -100,15 +105,13 @@ def seconds(*, zero: float = 0.0) -> Kind:
     """A duration: 30, 0.5, 500ms, 30s, 2m, 1h. zero: what 0 stands for."""
 
     def parse(given: object) -> float:
-        if isinstance(given, str):
+        if isinstance(given, str) and not _PREFIXED.fullmatch(given.strip()):
             match = _DURATION.fullmatch(given.strip())
             if match is None:
                 raise ValueError
             number = float(match[1]) * _SECONDS[match[2].lower()]
-        elif isinstance(given, int | float) and not isinstance(given, bool):
-            number = float(given)
         else:
-            raise ValueError
+            number = given if isinstance(given, float) else float(_whole(given))
         if not math.isfinite(number) or not 0.0 <= number <= _LONGEST:
             raise ValueError
         return number or zero
@@ -132,15 +135,20 @@ def choice(*names: str, **also: str) -> Kind:
 
 
 def level(*names: str, **also: str) -> Kind:
-    """A word for how important a message is, or `logging`'s number: it is rounded up to that of a word."""
+    """A word for how important a message is, or `logging`'s number: it is rounded up to that of a word. With another
+    word gunicorn goes on with `info`."""
     words = choice(*names, **also)
 
     def parse(given: object) -> object:
         if isinstance(given, int) and not isinstance(given, bool) and 0 < given <= 10 * len(names):
             return names[(given - 1) // 10]
-        return words.parse(given)
+        return "info" if doubt(given) else words.parse(given)
 
-    return Kind(words.expected, words.metavar, parse)
+    def doubt(given: object) -> str:
+        known = not isinstance(given, str) or given.strip().lower() in (*names, *also)
+        return "" if known else f"info is taken{near(str(given), names)}"
+
+    return Kind(words.expected, words.metavar, parse, doubt=doubt)
 
 
 def switch(*, negates: bool = True) -> Kind:
@@ -236,14 +244,16 @@ def url_path() -> Kind:
     """The path under which the application is mounted, without its last slash; "/" is the same as none."""
 
     def parse(given: object) -> str:
-        path = one_line(given).rstrip("/")
-        if path and not path.startswith("/"):
-            raise ValueError(f", {'/' + path!r} perhaps")
-        if any(mark in path for mark in "?# "):
+        path = one_line(given).strip().rstrip("/")
+        if any(mark in path for mark in "?# ") or "://" in path:
             raise ValueError
-        return path
+        return f"/{path}" if path and not path.startswith("/") else path
 
-    return Kind("a path such as /api", "PATH", parse)
+    def doubt(given: object) -> str:
+        path = parse(given)
+        return "" if str(given).strip().startswith(path) else f"{path} is taken"
+
+    return Kind("a path such as /api", "PATH", parse, doubt=doubt)
 
 
 def host() -> Kind:
@@ -261,19 +271,24 @@ def host() -> Kind:
 
 
 def addresses() -> Kind:
-    """Where to listen, once or several times, also separated by commas; kept in one normal form each."""
+    """Where to listen, once or several times, also separated by commas; kept in one normal form each. An empty one is
+    what gunicorn makes of it."""
 
     def parse(given: object) -> tuple[str, ...]:
         parts = [given] if isinstance(given, str) else given
         if not isinstance(parts, list | tuple):
             raise ValueError
-        found = [str(parse_address(one)) for part in parts for one in one_line(part).split(",")]
+        found = [str(parse_address(one)) for part in parts for one in (one_line(part).strip() or _ANYWHERE).split(",")]
         if not found:
             raise ValueError
         return tuple(found)
 
+    def doubt(given: object) -> str:
+        parts = given if isinstance(given, list | tuple) else [given]
+        return "" if all(str(part).strip() for part in parts) else f"{_ANYWHERE} is taken"
+
     expected = "host:port, :port, [::1]:port, unix:path, unix:@name or fd://number"
-    return Kind(expected, "ADDRESS", parse, repeats=True)
+    return Kind(expected, "ADDRESS", parse, repeats=True, doubt=doubt)
 
 
 def assignments() -> Kind:
@@ -292,7 +307,7 @@ def texts(expected: str, metavar: str, *, separator: str = "") -> Kind:
     """Several texts; separator: what may stand between them in one, which may then be empty."""
 
     def parse(given: object) -> tuple[str, ...]:
-        if separator and given in ("", ("",), [""]):  # of a file, or of a flag
+        if separator and isinstance(given, str | list | tuple) and not "".join(map(str, given)).strip():
             return ()
         found = _texts(given)
         if separator:
@@ -327,62 +342,14 @@ def application() -> Kind:
     return Kind("module, module:attribute or module:factory()", "APP", parse)
 
 
-def hook(arguments: str, least: int = 0) -> Kind:
-    """A function, or its dotted path (which is imported here).
-
-    arguments: what it is called with, as in "server, worker". least: it may take as few of them; 0: it must take all.
-    """
-    most = len(arguments.split(", "))
-
-    def parse(given: object) -> Callable[..., object]:
-        function = _imported(given.strip()) if isinstance(given, str) else given
-        if not callable(function):
-            raise ValueError(": Value is not callable")
-        if not any(takes(function, count) for count in range(least or most, most + 1)):
-            raise ValueError(f": Value must have an arity of: {most}")
-        return function
-
-    return Kind(f"a function of ({arguments}), or module.function", "FUNCTION", parse)
-
-
-def takes(function: Callable[..., object], count: int) -> bool:
-    """Whether a function can be called with so many arguments. What cannot be looked into is believed to."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return True
-    try:
-        signature.bind(*[None] * count)
-    except TypeError:
-        return False
-    return True
-
-
-def _imported(path: str) -> object:
-    """What a dotted path names. ValueError in gunicorn's words for one that names nothing."""
-    module, dot, name = path.rpartition(".")
-    if not dot:
-        raise ValueError(": Value is not import string. Format: module[.submodules...].object")
-    before = sys.path.copy()
-    sys.path.insert(0, os.getcwd())  # where the configuration file is, or the command was given
-    try:
-        found = importlib.import_module(module)
-    except Exception as error:  # whatever the module does when it is imported
-        first = f"{error}".partition("\n")[0]
-        raise ValueError(f": {type(error).__name__}: {first[:150]}") from None
-    finally:
-        sys.path[:] = before
-    try:
-        return getattr(found, name)
-    except AttributeError:
-        raise ValueError(f": Can not load {name[:80]!r} from {module[:80]!r}") from None
-
-
 def _whole(given: object) -> int:
+    """A number as Python writes it; as with gunicorn also False and True are some."""
+    if isinstance(given, str) and _PREFIXED.fullmatch(given.strip()):
+        return int(given, 0)
     if isinstance(given, str) and re.fullmatch(r"[+-]?\d{1,18}", given.strip(), re.ASCII):
         return int(given)
-    if isinstance(given, int) and not isinstance(given, bool):
-        return given
+    if isinstance(given, int):
+        return int(given)
     raise ValueError
 
 
@@ -395,6 +362,9 @@ def one_line(given: object) -> str:
 
 
 def _texts(given: object) -> tuple[str, ...]:
+    """Whatever is nothing in a file, as `""` or `{}`, is no text; of a flag it would be a tuple of an empty one."""
+    if not given:
+        return ()
     parts = given if isinstance(given, list | tuple | set | frozenset) else [given]
     found = tuple(one_line(part) for part in parts)
     if not all(one.strip() for one in found):

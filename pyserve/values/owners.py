@@ -69,9 +69,9 @@ def mask() -> Kind:
             number = _mask(given.strip()) if isinstance(given, str) else given
         except ValueError:
             raise ValueError from None  # the text of `int` says less than ours
-        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= 0o777:
+        if not isinstance(number, int) or not 0 <= number <= 0o777:
             raise ValueError
-        return number
+        return int(number)
 
     return Kind("permissions from 0 to 0o777, in octal with a leading 0 as in 0027", "MASK", parse)
 

@@ -19,7 +19,7 @@ def requirement() -> Kind:
     """Whether a peer must show a certificate: a number or a name of `ssl.VerifyMode`."""
 
     def parse(given: object) -> int:
-        if isinstance(given, bool) or not isinstance(given, int | str):
+        if not isinstance(given, int | str):
             raise ValueError
         # The number of a member of ssl.VerifyMode, whose own text is its name.
         word = str(int(given)) if isinstance(given, int) else given.strip().lower().removeprefix("cert_")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pyserve.protocol.errors import ProtocolError
 from pyserve.protocol.status import REASONS
 from pyserve.protocol.wsgi import Environ, EnvironKeys, make_environ
-from pyserve.values.kinds import takes
+from pyserve.values.functions import takes
 from pyserve.workers.crew import Crew, request_line
 
 if TYPE_CHECKING:

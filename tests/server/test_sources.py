@@ -177,6 +177,28 @@ def test_settings_of_other_servers(given: dict[str, Any], environ: dict[str, str
     assert all(line.startswith(warning) for line in warnings)
 
 
+# (what was given, environment, the one warning, setting, its value)
+DOUBTED: list[tuple[dict[str, Any], dict[str, str], str, str, object]] = [
+    ({"log_level": "nonsense"}, {}, "--log-level: 'nonsense' given, expected one of debug, info", "loglevel", "info"),
+    ({}, {"UVICORN_LOG_LEVEL": "x"}, "UVICORN_LOG_LEVEL: 'x' given, expected one of debug", "loglevel", "info"),
+    ({"limit_request_fields": 40000}, {}, "--limit-request-fields: 40000 given", "limit_request_fields", 32768),
+    ({"bind": ("",)}, {}, "--bind: '' given, expected host:port", "bind", ("0.0.0.0:8000",)),
+    ({"bind": ""}, {}, "bind: '' says nothing", "bind", ("127.0.0.1:8000",)),
+    ({"bind": []}, {"PYSERVE_BIND": ":1"}, "bind: [] says nothing", "bind", ("0.0.0.0:1",)),
+    ({"root_path": "api"}, {}, "--root-path: 'api' given, expected a path such as /api; /api is", "root_path", "/api"),
+]
+
+
+@pytest.mark.parametrize(("given", "environ", "warning", "name", "value"), DOUBTED)
+def test_what_makes_no_sense_elsewhere_either(
+    given: dict[str, Any], environ: dict[str, str], warning: str, name: str, value: object
+) -> None:
+    resolved = resolve(given, environ)
+    assert getattr(resolved.settings, name) == value
+    assert len(resolved.warnings) == 1
+    assert resolved.warnings[0].startswith(warning)
+
+
 # (command line, environment, pieces of the message, exit code)
 REFUSED: list[tuple[dict[str, Any], dict[str, str], list[str], int]] = [
     ({"workers": "x"}, {}, ["--workers: 'x' given, expected a whole number"], 2),

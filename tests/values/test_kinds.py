@@ -1,7 +1,5 @@
 """The kinds of value: what each reads and what it refuses."""
 
-import functools
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,16 @@ GOOD: list[tuple[str, Kind, object, object]] = [
     ("whole", kinds.whole(), 12, 12),
     ("whole", kinds.whole(1, 5), "5", 5),
     ("whole zero", kinds.whole(0, 9, zero=9), "0", 9),
+    ("whole zero", kinds.whole(zero=None), 0, None),
+    ("whole of Python", kinds.whole(), "0x10", 16),
+    ("whole of Python", kinds.whole(), " 0o17 ", 15),
+    ("whole of Python", kinds.whole(), "007", 7),
+    ("whole of Python", kinds.whole(), True, 1),
+    ("whole clamped", kinds.whole(0, 9, clamps=True), "10", 9),
+    ("size of Python", kinds.size(), "0x10", 16),
+    ("size of Python", kinds.size(), False, 0),
+    ("seconds of Python", kinds.seconds(), "0x10", 16.0),
+    ("seconds of Python", kinds.seconds(), False, 0.0),
     ("workers", kinds.workers(), "4", 4),
     ("workers", kinds.workers(), 4, 4),
     ("size", kinds.size(), "0", 0),
@@ -80,6 +88,7 @@ GOOD: list[tuple[str, Kind, object, object]] = [
     ("url_path", kinds.url_path(), "/api/v1", "/api/v1"),
     ("url_path", kinds.url_path(), "/api/", "/api"),
     ("url_path", kinds.url_path(), "/", ""),
+    ("url_path", kinds.url_path(), "api/v1/", "/api/v1"),
     ("url_path", kinds.url_path(), "", ""),
     ("host", kinds.host(), "0.0.0.0", "0.0.0.0"),
     ("host", kinds.host(), "::1", "::1"),
@@ -89,6 +98,10 @@ GOOD: list[tuple[str, Kind, object, object]] = [
     ("addresses", kinds.addresses(), "a:1,[::1]:2", ("a:1", "[::1]:2")),
     ("addresses", kinds.addresses(), ("a:1", "unix:/x"), ("a:1", "unix:/x")),
     ("addresses", kinds.addresses(), ["a:1"], ("a:1",)),
+    ("addresses", kinds.addresses(), ("", "a:1"), ("0.0.0.0:8000", "a:1")),
+    ("level", kinds.level("debug", "info"), "nonsense", "info"),
+    ("assignments", kinds.assignments(), {}, ()),
+    ("assignments", kinds.assignments(), "", ()),
     ("application", kinds.application(), " main:app ", "main:app"),
     ("application", kinds.application(), app, app),
 ]
@@ -96,30 +109,29 @@ GOOD: list[tuple[str, Kind, object, object]] = [
 BAD: list[tuple[str, Kind, object]] = [
     *(
         ("whole", kinds.whole(), given)
-        for given in ("", "x", "1.0", "-1", "1_0", "٣", "1e3", 1.0, True, None, "9" * 30)
+        for given in ("", "x", "1.0", "-1", "1_0", "٣", "1e3", "0x", "0o8", 1.0, None, "9" * 30)
     ),
     *(("whole 1-5", kinds.whole(1, 5), given) for given in ("0", "6", 0, 6)),
     ("whole", kinds.whole(), 2**31),
-    *(("workers", kinds.workers(), given) for given in ("0", "-1", "4097", "many", True, None, 1.5)),
-    *(("size", kinds.size(), given) for given in ("", "x", "-1", "1x", "k", "1kk", "1e3", -1, 1.0, True, "9" * 40)),
+    *(("workers", kinds.workers(), given) for given in ("0", "-1", "4097", "many", False, None, 1.5)),
+    *(("size", kinds.size(), given) for given in ("", "x", "-1", "1x", "k", "1kk", "1e3", -1, 1.0, None, "9" * 40)),
     ("size 1", kinds.size(1), "0"),
     *(("seconds", kinds.seconds(), given) for given in ("", "x", "-1", "nan", "inf", "1d", "s", ".", "9" * 400)),
-    *(("seconds", kinds.seconds(), given) for given in (-1, float("nan"), float("inf"), True, None, [])),
+    *(("seconds", kinds.seconds(), given) for given in (-1, float("nan"), float("inf"), None, [])),
     *(("choice", kinds.choice("a", "b"), given) for given in ("", "c", None, 1)),
-    *(("level", kinds.level("a", "b"), given) for given in ("", "c", None, 0, 21, True)),
+    *(("level", kinds.level("a", "b"), given) for given in (None, 0, 21, True, [])),
     *(("switch", kinds.switch(), given) for given in ("", "2", "maybe", None, 2)),
     *(("text", kinds.text(), given) for given in ("a\nb", "a\0", 1, b"x")),
     *(("file", kinds.file(), given) for given in ("a\0", 1)),
     ("file", kinds.file(required=True), ""),
-    *(("url_path", kinds.url_path(), given) for given in ("api", "/a?b", "/a#b", "/a b", "http://x", 1)),
+    *(("url_path", kinds.url_path(), given) for given in ("/a?b", "/a#b", "/a b", "http://x", 1)),
     *(("host", kinds.host(), given) for given in ("", "localhost:80", "a b", "http://x", 1)),
-    *(("addresses", kinds.addresses(), given) for given in ("", (), [1], 1, ":1,", "x:y")),
+    *(("addresses", kinds.addresses(), given) for given in ((), [1], 1, ":1,", "x:y")),
     *(("application", kinds.application(), given) for given in ("", "a b", 1, None)),
     *(("dotted", kinds.dotted(), given) for given in ("", "a b", ".a", "a-b", 1, None, print)),
     *(("mapping", kinds.mapping(), given) for given in ("{}", None, 1, [])),
     *(("facility", kinds.facility(), given) for given in ("", "local8", None)),
     *(("address_of", kinds.address_of("statsd", "", parse_statsd_address), given) for given in ("a b:x", "a:b", 1)),
-    *(("hook", kinds.hook("server"), given) for given in ("", "f", "a b.c", ".f", "..", 1, None, [])),
 ]
 
 
@@ -136,65 +148,30 @@ def test_bad(name: str, kind: Kind, given: object) -> None:
         kind.parse(given)
 
 
+@pytest.mark.parametrize(
+    ("kind", "given", "said"),
+    [
+        (kinds.level("debug", "info"), "nonsense", "info is taken"),
+        (kinds.level("debug", "info"), "debugg", "info is taken; did you mean 'debug'?"),
+        (kinds.level("debug", "info", warn="info"), " WARN ", ""),
+        (kinds.level("debug", "info"), 10, ""),
+        (kinds.whole(0, 9, clamps=True), "10", "9 is taken"),
+        (kinds.whole(0, 9, clamps=True), "9", ""),
+        (kinds.url_path(), "api", "/api is taken"),
+        (kinds.url_path(), "/api/", ""),
+        (kinds.addresses(), ("", "a:1"), "0.0.0.0:8000 is taken"),
+        (kinds.addresses(), "a:1", ""),
+        (kinds.text(), "a", ""),
+    ],
+)
+def test_what_makes_no_sense_is_said(kind: Kind, given: object, said: str) -> None:
+    assert kind.doubt(given) == said
+
+
 def test_workers_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processors, "available", lambda: 7)
     assert kinds.workers().parse("auto") == 7
     assert kinds.workers().parse(" AUTO ") == 7
-
-
-class Callable2:
-    def __call__(self, server: object, worker: object) -> None: ...
-
-    def method(self, server: object, worker: object) -> None: ...
-
-
-def of_one(server: object) -> None: ...
-def of_two(server: object, worker: object) -> None: ...
-def of_two_or_three(server: object, worker: object, more: object = None) -> None: ...
-def of_three(server: object, new: object, old: object) -> None: ...
-def of_any(*arguments: object) -> None: ...
-def of_names(server: object, *, worker: object) -> None: ...
-
-
-@pytest.mark.parametrize(
-    "function",
-    [of_two, of_two_or_three, of_any, functools.partial(of_three, None), Callable2(), Callable2().method, max],
-)
-def test_a_hook_is_what_can_be_called_so(function: object) -> None:
-    assert kinds.hook("server, worker").parse(function) is function
-
-
-@pytest.mark.parametrize("function", [of_one, of_three, of_names, Callable2, lambda: None])
-def test_a_hook_of_other_arguments_is_refused(function: object) -> None:
-    with pytest.raises(ValueError, match=r"^: Value must have an arity of: 2$"):
-        kinds.hook("server, worker").parse(function)
-
-
-def test_a_hook_may_take_less_where_that_is_allowed() -> None:
-    kind = kinds.hook("a, b, c", least=2)
-    assert [kind.parse(function) for function in (of_two, of_three, of_any)] == [of_two, of_three, of_any]
-    with pytest.raises(ValueError, match=r"^: Value must have an arity of: 3$"):
-        kind.parse(of_one)
-
-
-def test_a_hook_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "some_hooks.py").write_text("def post_fork(server, worker):\n    pass\n")
-    (tmp_path / "broken_hooks.py").write_text("1 / 0\n")
-    monkeypatch.chdir(tmp_path)
-    before = sys.path.copy()
-    kind = kinds.hook("server, worker")
-    assert kind.parse(" some_hooks.post_fork ") is sys.modules["some_hooks"].post_fork
-    for given, hint in {
-        "post_fork": ": Value is not import string. Format: module[.submodules...].object",
-        "some_hooks.other": ": Can not load 'other' from 'some_hooks'",
-        "no_such_module.f": ": ModuleNotFoundError: No module named 'no_such_module'",
-        "broken_hooks.f": ": ZeroDivisionError: division by zero",
-        "some_hooks.__name__": ": Value is not callable",
-    }.items():
-        with pytest.raises(ValueError) as caught:
-            kind.parse(given)
-        assert str(caught.value) == hint
-    assert sys.path == before
 
 
 @pytest.mark.parametrize(
