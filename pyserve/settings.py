@@ -49,7 +49,8 @@ class SettingsError(Exception):
 class Settings:
     """The settings as the server uses them: sizes in bytes, durations in seconds, `workers` a number.
 
-    exit_codes: by field, what the server ends with when only its application shows that the setting was wrong.
+    exit_codes: by field, what the server ends with when only its application shows that the setting was wrong. written:
+    by field, the setting as it was given, for messages.
     """
 
     config: str | None = setting(
@@ -1005,6 +1006,7 @@ class Settings:
     )
 
     exit_codes: Mapping[str, int] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+    written: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @property
     def reference(self) -> str | None:

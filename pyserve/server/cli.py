@@ -95,7 +95,9 @@ def _act(resolved: Resolved) -> int:
             return 0
     if nothing:
         hint = "for example: pyserve main:app (pyserve --help tells more)"
-        raise SettingsError(f"APP is missing, {hint}", EXIT_COMMAND_LINE)
+        raise SettingsError(
+            f"APP is missing, {hint}", EXIT_CONFIGURATION if settings.check_config else EXIT_COMMAND_LINE
+        )
     _check_format(resolved)
     _check_directory()
     if settings.check_config or settings.print_config:  # with gunicorn, too, the one implies the other

@@ -51,7 +51,8 @@ class _Command(click.Command):
 def _command() -> click.Command:
     parameters: list[click.Parameter] = [_parameter(name, option) for name, option in OPTIONS.items() if option.flags]
     parameters += [_foreign(row) for row in FOREIGN.values() if row.flags]
-    command = _Command("pyserve", params=parameters, help=_INTRODUCTION, epilog=_EPILOG)
+    names = {"help_option_names": ["--help", "-h"]}
+    command = _Command("pyserve", params=parameters, help=_INTRODUCTION, epilog=_EPILOG, context_settings=names)
     interpreter = f"{platform.python_implementation()} {platform.python_version()}"
     show = click.version_option(
         __version__, "--version", "-v", prog_name="pyserve", message=f"%(prog)s %(version)s ({interpreter})"
@@ -91,7 +92,7 @@ def _off(flag: str) -> str:
 
 def _takes_value() -> dict[str, bool]:
     """By flag."""
-    found = {"--help": False, "--version": False, "-v": False}
+    found = {"--help": False, "-h": False, "--version": False, "-v": False}
     for option in OPTIONS.values():
         if option.flag.startswith("-"):
             found |= dict.fromkeys(option.flags.split(), bool(option.kind.metavar and not option.kind.bare))

@@ -31,7 +31,7 @@ NAMES: Final = ("pyserve.conf.py", "pyserve.toml", "pyproject.toml", "gunicorn.c
 _MODULE: Final = "__config__"
 _PYPROJECT: Final = "pyproject.toml"
 _TABLE: Final = "[tool.pyserve"
-_MACHINERY: Final = (__file__, importlib.__file__)
+_MACHINERY: Final = (__file__, os.path.join(os.path.dirname(__file__), "workerclass.py"), importlib.__file__)
 
 
 class ConfigFileError(SettingsError):
@@ -122,7 +122,10 @@ def executed(location: str, act: Callable[[], Any]) -> Any:
         with _same_directory():
             return act()
     except Exception as error:
-        shown = "".join(traceback.format_exception(type(error), error, _own(error.__traceback__)))
+        own = _own(error.__traceback__)
+        # Without frames there is nothing to be shown, but for a place in the file.
+        parts = traceback.format_exception(type(error), error, own) if own else traceback.format_exception_only(error)
+        shown = "".join(parts) if own or isinstance(error, SyntaxError) else None
         text = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(": ")
         raise ConfigFileError(f"{location} failed: {text}", shown) from None
 

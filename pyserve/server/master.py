@@ -22,7 +22,7 @@ from pyserve.settings import EXIT_CONFIGURATION, Settings, SettingsError
 from pyserve.workers.application import ApplicationLoadError, prepare_import_path
 from pyserve.workers.hooks import HookError
 from pyserve.workers.identity import set_title
-from pyserve.workers.log_setup import open_log
+from pyserve.workers.log_setup import check_files, open_log
 from pyserve.workers.logs import ErrorLog
 from pyserve.workers.variables import set_variables
 from pyserve.workers.worker import run
@@ -44,6 +44,8 @@ def serve(settings: Settings, *, entry: Entry | None = None, remarks: Iterable[s
     prepare_import_path(settings)
     set_variables(settings)
     give_logs(settings)
+    if not takeover.is_later_life():
+        check_files(settings)
     log = open_log(settings, captures=settings.capture_output and not takeover.is_trial())
     given, settings = settings, watching.adapted(systemd.with_its_sockets(settings))
     if takeover.is_trial():

@@ -81,6 +81,11 @@ class Origin:
         return f"{self.where} {shown_value(self.given)}"
 
     @property
+    def in_full(self) -> str:
+        """The same, with the value also for a file: `gunicorn.conf.py: workers = 4`."""
+        return f"{self.where} = {shown_value(self.given)}" if self.source is Source.FILE else str(self)
+
+    @property
     def where(self) -> str:
         """The place, if any, and the name."""
         return f"{self.place}: {self.name}" if self.place else self.name
@@ -120,7 +125,8 @@ def merge(layers: Sequence[Layer], environ: Mapping[str, str]) -> Resolved:
     table.combine()
     table.resolve_directories()
     exit_codes = {name: origin.exit_code for name, origin in table.origins.items()}
-    settings = Settings(**table.values, exit_codes=exit_codes)
+    written = {"worker_class": table.origins["worker_class"].in_full}
+    settings = Settings(**table.values, exit_codes=exit_codes, written=written)
     for names, text in _contradictions(settings):
         quoted = " and ".join(map(table.quote, names))
         raise SettingsError(f"{quoted}: {text}", max(table.origins[name].exit_code for name in names))

@@ -140,6 +140,11 @@ def is_trial() -> bool:
     return "trial" in _told()
 
 
+def is_later_life() -> bool:
+    """Whether this process has workers already."""
+    return "members" in _told()
+
+
 def tried_by() -> tuple[str, list[str]]:
     """In a trial: the version of the master that began it, and the addresses where that one listens."""
     told = _told()

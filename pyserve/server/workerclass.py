@@ -116,7 +116,7 @@ def _imported(path: str) -> object:
             if suffix != known and name.endswith(suffix):
                 text = f"{path} cannot be imported, and is taken for a {suffix} by its name"
                 return replace(found, warnings=(text,))
-        return executed(path, lambda: getattr(importlib.import_module(module), name))
+    return executed(f"worker_class {path}", lambda: getattr(importlib.import_module(module), name))
 
 
 @contextlib.contextmanager

@@ -100,8 +100,9 @@ def choose_worker_class(settings: Settings, application: Application) -> WorkerC
     if settings.worker_class is None:
         return "async" if application.interface == "asgi" else "sync"
     if settings.worker_class == "sync" and application.interface == "asgi":
+        asked = settings.written.get("worker_class", "--worker-class sync")
         raise WorkerClassError(
-            f"--worker-class sync serves WSGI, and {application.name!r} is an ASGI application; this works: "
+            f"{asked} serves WSGI, and {application.name!r} is an ASGI application; this works: "
             f"pyserve --worker-class async {application.name}",
             settings.exit_codes.get("worker_class", EXIT_CONFIGURATION),
         )

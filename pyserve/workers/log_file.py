@@ -9,6 +9,7 @@
 A blocking pipe whose reader stands still blocks the writer, as it does with every server that logs to stdout.
 """
 
+import errno
 import os
 import select
 import stat
@@ -20,6 +21,9 @@ STDERR = 2
 
 # These cannot always be opened by name (a socket, or a pipe of another user), but they are open already.
 _STANDARD = {"/dev/stdout": STDOUT, "/dev/stderr": STDERR}
+
+# O_NONBLOCK: a FIFO without a reader must be an error and not wait; afterwards writes shall wait again
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
 
 _WAIT = 1000  # milliseconds that a non-blocking pipe may stay full before lines are dropped
 
@@ -103,10 +107,8 @@ class LogFile:
         if not self._path:
             self._use_standard(self._standard)
             return
-        # O_NONBLOCK: a FIFO without a reader must be an error and not wait; afterwards writes shall wait again
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            fd = os.open(self._path, flags, 0o666)
+            fd = os.open(self._path, _FLAGS, 0o666)
         except (OSError, ValueError) as error:
             if not self._own:
                 self._use_standard(STDERR)
@@ -146,6 +148,17 @@ class LogFile:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         name = self._path or {STDOUT: "stdout", STDERR: "stderr"}[self._standard]
         self._report(f"Log file {name!r} cannot be {what}: {reason}")
+
+
+def obstacle(destination: str) -> OSError | None:
+    """Why a log cannot be opened there; None where it can. That a FIFO has no reader yet is none."""
+    if destination == "-" or destination in _STANDARD:
+        return None
+    try:
+        os.close(os.open(destination, _FLAGS, 0o666))
+    except OSError as error:
+        return None if error.errno == errno.ENXIO else error
+    return None
 
 
 def _wait_writable(fd: int, milliseconds: int = _WAIT) -> bool:

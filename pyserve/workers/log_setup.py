@@ -7,10 +7,11 @@ import importlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from pyserve.settings import SettingsError
+from pyserve.settings import SettingsError, flag_of
 from pyserve.workers import log_config
 from pyserve.workers.cfg import Config
 from pyserve.workers.identity import name_of
+from pyserve.workers.log_file import obstacle
 from pyserve.workers.loggers import Loggers
 from pyserve.workers.logs import LEVELS, ErrorLog
 from pyserve.workers.statsd import Statsd
@@ -39,6 +40,16 @@ def open_log(settings: Settings, *, captures: bool = False) -> ErrorLog:
         log.metrics = Statsd(settings.statsd_host, settings.statsd_prefix, settings.dogstatsd_tags, log.warning)
         atexit.register(log.metrics.close)
     return log
+
+
+def check_files(settings: Settings) -> None:
+    """Open what a start needs, as gunicorn does: who mistypes a log's place is to see that at once. `SettingsError` for
+    a file that cannot be opened; later that is said in the log, and serving goes on."""
+    if not is_own(settings.logger_class):
+        return
+    for name, path in (("errorlog", settings.errorlog), ("accesslog", settings.accesslog)):
+        if path and (error := obstacle(path)) is not None:
+            raise SettingsError(f"{flag_of(name)}: {path!r} cannot be opened: {error.strerror}")
 
 
 def _counts(voice: Any) -> bool:

@@ -149,7 +149,20 @@ def test_what_is_no_worker_class(directory: Path) -> None:
         settled("own_worker_2.Own")
     with pytest.raises(SettingsError, match=r"^3 is not a worker class"):
         settled("own_worker_2.number")
-    with pytest.raises(ConfigFileError, match=r"^own_worker_2.Nothing failed: AttributeError"):
+    with pytest.raises(ConfigFileError, match=r"^worker_class own_worker_2.Nothing failed: AttributeError"):
         settled("own_worker_2.Nothing")
+    with pytest.raises(
+        ConfigFileError, match=r"^worker_class no.such failed: ModuleNotFoundError: No module"
+    ) as caught:
+        settled("no.such")
+    assert caught.value.traceback is None  # nothing of the user's ran
+    (directory / "own_worker_3.py").write_text("1 / 0\n")
+    with pytest.raises(ConfigFileError, match="ZeroDivisionError") as caught:
+        settled("own_worker_3.Own")
+    assert caught.value.traceback is not None
+    assert "own_worker_3.py" in caught.value.traceback
+    assert "pyserve/" not in caught.value.traceback
+    with pytest.raises(SettingsError, match=r"^worker_class: calling .* failed: .*missing 1 required"):
+        settled(lambda wrong: None)
     with pytest.raises(SettingsError, match=r"--worker-class: 'asink' given, .* did you mean 'async'"):
         settled("asink")

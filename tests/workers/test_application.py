@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from pyserve.server.configuration import settle
+from pyserve.server.sources import Layer, Source
 from pyserve.settings import Settings, SettingsError
 from pyserve.workers import application
 from pyserve.workers.application import (
@@ -411,6 +413,18 @@ def test_a_refused_worker_class_is_a_mistake_of_where_it_was_given(exit_codes, c
     with pytest.raises(WorkerClassError) as caught:
         choose_worker_class(Settings(worker_class="sync", exit_codes=exit_codes), Application(None, "asgi", "main:app"))
     assert caught.value.exit_code == code
+
+
+def test_a_refused_worker_class_is_called_as_it_was_written() -> None:
+    application = Application(None, "asgi", "main:app")
+    for layer, said in (
+        (Layer(Source.COMMAND_LINE, {"worker_class": "gevent"}), "--worker-class gevent"),
+        (Layer(Source.FILE, {"worker_class": "gthread"}, "a.py"), "a.py: worker_class = gthread"),
+    ):
+        settings = settle([layer], {}).settings
+        with pytest.raises(WorkerClassError) as caught:
+            choose_worker_class(settings, application)
+        assert str(caught.value).startswith(f"{said} serves WSGI, and 'main:app' is an ASGI application")
 
 
 def test_nothing_of_the_application_in_a_traceback_is_none() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyserve.workers import log_file
-from pyserve.workers.log_file import STDERR, STDOUT, LogFile, _wait_writable
+from pyserve.workers.log_file import STDERR, STDOUT, LogFile, _wait_writable, obstacle
 from pyserve.workers.logs import ErrorLog
 
 
@@ -251,3 +251,13 @@ def test_a_torn_line_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert file.lost == 3
     assert file.write(b"fifth\n")
     assert path.read_bytes() == b"first\nsec\nfifth\n"
+
+
+def test_what_stands_in_the_way_of_a_log(tmp_path: Path) -> None:
+    """A FIFO's reader may come later; for a standard stream there is nothing to be opened."""
+    os.mkfifo(tmp_path / "fifo")
+    for path in ("-", "/dev/stdout", str(tmp_path / "fifo"), str(tmp_path / "new")):
+        assert obstacle(path) is None
+    assert (tmp_path / "new").exists()
+    error = obstacle(str(tmp_path / "nowhere" / "log"))
+    assert isinstance(error, FileNotFoundError)
