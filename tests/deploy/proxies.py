@@ -117,10 +117,29 @@ def nginx(server: Server, directory: Path, certificate: tuple[Path, Path]) -> co
     )
 
 
+def nginx_stream(server: Server, encrypted: Server, directory: Path) -> contextlib.AbstractContextManager[Proxy]:
+    """nginx that passes on octets to a server; encrypted: one that does TLS."""
+    return running(
+        "nginx-stream.conf",
+        directory,
+        {
+            "listen 443;": ("listen 127.0.0.1:{};", 443),
+            "listen 8080;": ("listen 127.0.0.1:{};", 8080),
+        },
+        {
+            "user www-data;": "user root;" if os.geteuid() == 0 else "",
+            "pid /run/nginx.pid;": "pid nginx.pid;",
+            "127.0.0.1:8443;": f"{HOST}:{encrypted.port};",
+            "unix:/run/pyserve/pyserve.sock;": f"unix:{server.socket};",
+        },
+        lambda file: ["nginx", "-p", str(directory), "-e", "stderr", "-c", str(file), "-g", "daemon off;"],
+    )
+
+
 def haproxy(
-    server: Server, directory: Path, encrypted: Server | None = None
+    server: Server, directory: Path, certificate: Path, encrypted: Server | None = None
 ) -> contextlib.AbstractContextManager[Proxy]:
-    """HAProxy in front of a server; encrypted: one that does TLS."""
+    """HAProxy in front of a server; certificate: the path of one with its key. encrypted: a server that does TLS."""
     return running(
         "haproxy.cfg",
         directory,
@@ -128,6 +147,7 @@ def haproxy(
             "bind :80\n": ("bind 127.0.0.1:{}\n", 80),
             "bind :8080\n": ("bind 127.0.0.1:{}\n", 8080),
             "bind :8081\n": ("bind 127.0.0.1:{}\n", 8081),
+            "bind :8443 ssl": ("bind 127.0.0.1:{} ssl", 8443),
             "bind :443\n": ("bind 127.0.0.1:{}\n", 443),
         },
         {
@@ -135,13 +155,14 @@ def haproxy(
             "127.0.0.1:8001": f"{HOST}:{server.port}",
             "127.0.0.1:8443": f"{HOST}:{(encrypted or server).port}",
             SOCKET: str(server.socket),
+            "/etc/ssl/private/shop.pem": str(certificate),
         },
         lambda file: ["haproxy", "-db", "-f", str(file)],
     )
 
 
-def caddy(server: Server, directory: Path) -> contextlib.AbstractContextManager[Proxy]:
-    """Caddy in front of a server."""
+def caddy(server: Server, directory: Path, certificate: Path) -> contextlib.AbstractContextManager[Proxy]:
+    """Caddy in front of a server; certificate: the path of one with its key."""
     options = "{\n\tadmin off\n\tauto_https off\n}\n"
     return running(
         "Caddyfile",
@@ -149,7 +170,14 @@ def caddy(server: Server, directory: Path) -> contextlib.AbstractContextManager[
         {
             "\n:80 {": ("\nhttp://:{} {{\n\tbind 127.0.0.1", 80),
             "\n:8080 {": ("\nhttp://:{} {{\n\tbind 127.0.0.1", 8080),
+            "\n:443 {": ("\nhttps://:{} {{\n\tbind 127.0.0.1", 443),
         },
-        {"# Caddy in front": f"{options}# Caddy in front", TCP: f"{HOST}:{server.port}", SOCKET: str(server.socket)},
+        {
+            "# Caddy in front": f"{options}# Caddy in front",
+            TCP: f"{HOST}:{server.port}",
+            SOCKET: str(server.socket),
+            "/etc/ssl/certs/shop.pem": str(certificate),
+            "/etc/ssl/private/shop.key": str(certificate),
+        },
         lambda file: ["caddy", "run", "--adapter", "caddyfile", "--config", str(file)],
     )

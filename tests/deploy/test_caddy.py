@@ -3,10 +3,12 @@
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from tests import tls
 from tests.deploy.proxies import caddy, needs
 from tests.integration.server import Server
 from tests.lossless.load import load
@@ -14,6 +16,7 @@ from tests.lossless.ways import one_way
 
 pytestmark = [needs("caddy"), pytest.mark.timeout(120)]
 Behind = Callable[..., Server]
+NAME = {"sni_hostname": tls.HOST}
 LARGE = b"0123456789abcdef" * 125_000
 
 
@@ -23,19 +26,28 @@ LARGE = b"0123456789abcdef" * 125_000
 def test_requests(behind: Behind, tmp_path: Path, app: str, options: tuple[str, ...]) -> None:
     server = behind(app, *options)
     fields = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "Host": "shop.example"}
-    with caddy(server, tmp_path) as proxy, httpx.Client(timeout=20, trust_env=False, headers=fields) as client:
-        for port in (80, 8080):
-            seen = client.get(proxy.url(port) + "/a%20b").json()
-            expected = {"client": "127.0.0.1", "scheme": "http", "host": "shop.example", "path": "/a b"}
+    certificate = tls.write_certificate(tmp_path / "shop.pem", tls.HOST)
+    with (
+        caddy(server, tmp_path, certificate) as proxy,
+        httpx.Client(timeout=20, trust_env=False, headers=fields, verify=tls.client_context()) as client,
+    ):
+
+        def post(url: str, content: Any) -> Any:
+            return client.post(url, content=content, extensions=NAME).json()["octets"]
+
+        for port, scheme in ((80, "http"), (8080, "http"), (443, "https")):
+            url = proxy.url(port, scheme)
+            seen = client.get(url + "/a%20b", extensions=NAME).json()
+            expected = {"client": "127.0.0.1", "scheme": scheme, "host": "shop.example", "path": "/a b"}
             assert seen.items() >= expected.items()
-            assert client.post(proxy.url(port), content=LARGE).json()["octets"] == len(LARGE)
-            assert client.post(proxy.url(port), content=iter([LARGE[:100_000]] * 20)).json()["octets"] == 2_000_000
+            assert post(url, LARGE) == len(LARGE)
+            assert post(url, iter([LARGE[:100_000]] * 20)) == 2_000_000
 
 
 @one_way("async-wsgi")
 def test_a_reload_is_no_bad_gateway(behind: Behind, tmp_path: Path, app: str, options: tuple[str, ...]) -> None:
     server = behind(app, *options)
-    with caddy(server, tmp_path) as proxy:
+    with caddy(server, tmp_path, tls.write_certificate(tmp_path / "shop.pem", tls.HOST)) as proxy:
         with load(("127.0.0.1", proxy.ports[80]), pause=0.002) as result:
             server.send(signal.SIGHUP)
             server.says("Reload: all workers are new")

@@ -41,8 +41,11 @@ def test_requests(behind: Behind, tmp_path: Path, app: str, options: tuple[str, 
     encrypted = behind(app, *settings, "--certfile", str(certificate), path=None)
     encrypted.says("Listening at", 1)
     transport = httpx.HTTPTransport(local_address="127.0.0.9", verify=tls.client_context())
-    with haproxy(server, tmp_path, encrypted) as proxy, httpx.Client(transport=transport, timeout=20) as client:
-        for port, scheme in ((80, "http"), (8080, "http"), (8081, "http"), (443, "https")):
+    with (
+        haproxy(server, tmp_path, certificate, encrypted) as proxy,
+        httpx.Client(transport=transport, timeout=20) as client,
+    ):
+        for port, scheme in ((80, "http"), (8080, "http"), (8081, "http"), (443, "https"), (8443, "https")):
             url = proxy.url(port, scheme)
             seen = ask(client, url + "/x")
             assert (port, seen["client"], seen["scheme"]) == (port, "127.0.0.9", scheme)
@@ -54,7 +57,7 @@ def test_requests(behind: Behind, tmp_path: Path, app: str, options: tuple[str, 
 @one_way("async")
 def test_a_reload_is_no_bad_gateway(behind: Behind, tmp_path: Path, app: str, options: tuple[str, ...]) -> None:
     server = behind(app, "--proxy-protocol", *options)
-    with haproxy(server, tmp_path) as proxy:
+    with haproxy(server, tmp_path, tls.write_certificate(tmp_path / "shop.pem", tls.HOST)) as proxy:
         with (
             load((CLIENT, proxy.ports[80]), pause=0.01) as http,
             load((CLIENT, proxy.ports[8081]), pause=0.01) as raw,
