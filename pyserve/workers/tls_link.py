@@ -87,7 +87,7 @@ class TlsLink(asyncio.Transport, asyncio.Protocol):
     def eof_received(self) -> bool:
         is_regular = self._tls.receive_eof()
         if self._told:
-            return True  # what is still to be answered keeps the transport open
+            return self._stream.phase is _SERVING  # what is still to be answered keeps the transport open
         self._told = True
         if self._strict and not is_regular:
             self._stream.reset()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from random import Random
 
-from tests.fuzz import answers, corpus, grammar
+from tests.fuzz import answers, corpus, grammar, greetings
 from tests.fuzz.streams import check, draw_limits
 
 Property = Callable[[Random], object]
@@ -50,7 +50,13 @@ def _answer(random: Random, *, orderly: bool) -> None:
     answers.converse(random, octets, grammar.cut(random, octets), limits, interface, orderly=orderly)
 
 
+def proxied(random: Random) -> None:
+    """A PROXY header, or what begins like one, is read alike however it is cut."""
+    greetings.check(random)
+
+
 PROPERTIES: dict[str, Property] = {
+    "proxied": proxied,
     "streams": streams,
     "mutants": mutants,
     "orderly": orderly,

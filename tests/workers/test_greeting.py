@@ -2,15 +2,18 @@
 
 import contextlib
 import json
+import re
 import socket
 import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from pyserve.workers.greeting import Greeting
+from tests.fuzz import greetings
 from tests.tls import TlsPeer
 from tests.workers import both
 from tests.workers.both import BOTH, Worker, timeouts
@@ -216,3 +219,23 @@ def test_tls_begins_behind_the_header(way: str) -> None:
         post = request(method="POST")
         for pieces in ([V1, post], [post[:1], post[1:]]):  # plain HTTP at this port: told so
             assert b" 400 " in Client(plain(*pieces)).response()[0]
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["tcp", "tls"])
+def test_whatever_begins_a_connection(way: str, kind: str) -> None:
+    """Each is answered or closed, with one line in the log at most, and nothing is left of it."""
+    count = 150
+    with both.working(way, kind=kind, proxy_protocol="auto") as worker:
+        for seed in range(count):
+            connection = socket.create_connection(worker.listener.getsockname(), PATIENCE)  # type: ignore[attr-defined]
+            with connection, contextlib.suppress(ConnectionError):
+                connection.sendall(greetings.draw(Random(seed)))
+                with contextlib.suppress(OSError):  # it may be closed already
+                    connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):
+                    pass
+        eventually(lambda: worker.slot.connections == 0)
+        assert worker.connect().get()[1] == b"hello"
+        assert "Traceback" not in worker.log
+        assert 10 < len(re.findall("Invalid request|TLS with", worker.log)) <= count
