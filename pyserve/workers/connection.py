@@ -218,18 +218,9 @@ class Connection(Channel):
 
     def _run(self, hand: Hand, exchange: Exchange, now: float) -> None:
         """Run the application, and send its response as far as that goes in one step."""
-        deck = self._deck
-        self.exchange = hand.exchange = exchange
-        exchange.called = hand.since = now
-        self._hand = hand
-        try:
-            environ = deck.make_environ(exchange, self._template, self._keys)
-            if deck.keeps_environ:
-                self.environ = environ
-            serve(deck.application, environ, exchange, self)
-        except BaseException as error:
-            self._failed(hand, exchange, error)
-        self._hand = hand.exchange = None
+        self.exchange = exchange
+        exchange.called = now
+        self._call(hand, exchange, now)
         out = self.wire.out
         if len(out) == 1 and type(data := out[0]) is bytes:
             try:
@@ -240,6 +231,21 @@ class Connection(Channel):
                 out.clear()
             else:
                 self._offset = sent
+
+    def _call(self, hand: Hand, exchange: Exchange, now: float) -> None:
+        """Run the application; what is left of its response is in the wire's `out`. For subclasses to wrap."""
+        deck = self._deck
+        hand.exchange = exchange
+        hand.since = now
+        self._hand = hand
+        try:
+            environ = deck.make_environ(exchange, self._template, self._keys)
+            if deck.keeps_environ:
+                self.environ = environ
+            serve(deck.application, environ, exchange, self)
+        except BaseException as error:
+            self._failed(hand, exchange, error)
+        self._hand = hand.exchange = None
 
     def _failed(self, hand: Hand, exchange: Exchange, error: BaseException) -> None:
         """The application, or what is done for it, has raised `error`."""

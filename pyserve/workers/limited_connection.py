@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyserve.workers.careful_connection import CarefulConnection
+from pyserve.workers.connection import Connection
 from pyserve.workers.gate import turn_away
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pyserve.workers.hand import Hand
 
 
-class LimitedConnection(CarefulConnection):
+class LimitedConnection(Connection):
     """In a class of its own, so that it costs nothing where there is no limit. To be mixed with others."""
 
     __slots__ = ()

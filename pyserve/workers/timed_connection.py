@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from pyserve.protocol.errors import Disconnected
 from pyserve.protocol.exchange import Exchange, Sending
 from pyserve.protocol.wsgi import Environ
-from pyserve.workers.careful_connection import CarefulConnection
+from pyserve.workers.connection import Connection
 from pyserve.workers.overdue import answer_for, log_overdue, stack_of_thread
 from pyserve.workers.table import Owner
 
@@ -38,7 +38,7 @@ class Turn(Enum):
     TIMED_OUT = "the lookout's"
 
 
-class TimedConnection(CarefulConnection):
+class TimedConnection(Connection):
     """In a class of its own, so that it costs nothing where there is no such deadline. To be mixed with others: it has
     no slots."""
 
