@@ -33,6 +33,7 @@ from pyserve.server.events import (
     GiveUp,
     Kill,
     LetGo,
+    Linger,
     Manner,
     More,
     Ready,
@@ -303,6 +304,8 @@ class Arbiter:
                 self._reports.announce(delay)
             case Condemn():
                 self._reports.condemn(action)
+            case Linger():
+                self._reports.linger(action)
             case LetGo():
                 self._is.listeners.let_go()
             case StopListening():

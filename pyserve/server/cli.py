@@ -15,7 +15,7 @@ import click
 
 from pyserve import __version__
 from pyserve.effects import ineffective
-from pyserve.server import command, inifile
+from pyserve.server import command, inifile, takeover
 from pyserve.server.configuration import configure, settle
 from pyserve.server.sources import Layer, Resolved, Source, by_field, platform_variables
 from pyserve.settings import EXIT_COMMAND_LINE, EXIT_CONFIGURATION, OPTIONS, Settings, SettingsError
@@ -64,12 +64,22 @@ def run_embedded(settings: Mapping[str, object]) -> int:
 
 def _run(make: Callable[[], Resolved]) -> int:
     _fill_standard_descriptors()
+    chance = takeover.second_chance()
     try:
         return _act(make())
     except (SettingsError, ApplicationLoadError) as error:
         if trace := getattr(error, "traceback", None):
             click.echo(trace, err=True, nl=False)
-        return fail(str(error), error.exit_code)
+        code = fail(str(error), error.exit_code)
+    except SystemExit as error:  # of a configuration file
+        if chance is None:
+            raise
+        code = fail(f"the configuration ends with {error}")
+    if chance is None or not takeover.is_later_life():  # this life has begun
+        return code
+    fail(f"Reload: the old workers go on, and the configuration is read again in {takeover.AGAIN:g} s")
+    chance()
+    return 0
 
 
 def _fill_standard_descriptors() -> None:

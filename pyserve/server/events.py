@@ -216,6 +216,16 @@ class Condemn:
 
 
 @dataclass(frozen=True, slots=True)
+class Linger:
+    """Say that the worker is booting for so long already. heir: while another one serves in its place."""
+
+    age: int
+    pid: int
+    seconds: float
+    heir: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LetGo:
     """Nobody of an earlier life of the master serves any more: the listeners that only they had are to be closed."""
 
@@ -251,4 +261,4 @@ class Finish:
     code: int
 
 
-Action = Spawn | Kill | Condemn | LetGo | Announce | StopListening | Say | GiveUp | Finish
+Action = Spawn | Kill | Condemn | Linger | LetGo | Announce | StopListening | Say | GiveUp | Finish

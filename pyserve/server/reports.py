@@ -8,7 +8,7 @@ from typing import Final
 
 from pyserve.server.children import Child
 from pyserve.server.deaths import Killer, casualties
-from pyserve.server.events import Cause, Condemn, Kill, News, Reason
+from pyserve.server.events import Cause, Condemn, Kill, Linger, News, Reason
 from pyserve.workers.logs import ErrorLog
 from pyserve.workers.scoreboard import Slot
 
@@ -45,6 +45,11 @@ class Reports:
         """A worker is going to be replaced. Of --max-requests it says so itself, when it begins."""
         say = self._log.debug if order.cause is Cause.REQUESTS else self._log.info
         say("Worker (pid:%s) has reached its %s and will be replaced", order.pid, order.cause.value)
+
+    def linger(self, order: Linger) -> None:
+        """A worker does not come to serve."""
+        meanwhile = ", the old worker serves on" if order.heir else ""
+        self._log.warning("Worker (pid:%s) is still booting after %d s%s", order.pid, order.seconds, meanwhile)
 
     def give_up(self, code: int) -> None:
         self._log.error("No worker can boot: giving up with exit code %s", code)

@@ -8,6 +8,7 @@ its seat at once and is only waited for.
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,6 +54,9 @@ class Member:
     """Since when it is to be replaced."""
     expires: float | None = None
     """When it has served for long enough."""
+    born: float = 0.0
+    remind_at: float = math.inf
+    """When it is said next that it still boots."""
 
 
 @dataclass(slots=True)

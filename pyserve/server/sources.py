@@ -28,6 +28,14 @@ from pyserve.workers.variables import read_file
 ARGUMENTS: Final = ("GUNICORN_CMD_ARGS", "PYSERVE_CMD_ARGS")
 """Variables that hold a command line; the later one overrules."""
 
+# As click separates them: at white space (None), paths as in PATH.
+_LISTS: Final = {
+    "UVICORN_HEADERS": None,
+    "UVICORN_RELOAD_DIRS": os.pathsep,
+    "UVICORN_RELOAD_INCLUDES": None,
+    "UVICORN_RELOAD_EXCLUDES": None,
+}
+
 # Kubernetes describes a service named "pyserve" to every pod in variables that look like ours.
 _KUBERNETES = re.compile(r"PYSERVE_(SERVICE_(HOST|PORT)|PORT_\d+_)")
 
@@ -248,7 +256,7 @@ class _Table:
                 break
             written = self.written.get(variable, "").strip() if source is Source.PLATFORM else ""
             if text := self._variable(variable) or written:
-                return Origin(source, variable, text)
+                return Origin(source, variable, _several(variable, text))
         return Origin(Source.DEFAULT, flag or name)
 
     def _variable(self, variable: str) -> str:
@@ -270,6 +278,14 @@ class _Table:
         return SettingsError(
             f"{origin.where}: {shown} given, expected {OPTIONS[name].kind.expected}{hint}", origin.exit_code
         )
+
+
+def _several(variable: str, text: str) -> str | tuple[str, ...]:
+    """What stands in a variable in which uvicorn has several values. A header whose value stands behind a blank is one,
+    though there it is none."""
+    parts = text.split(_LISTS.get(variable, "\0"))
+    is_one = variable == "UVICORN_HEADERS" and not all(":" in part[:-1] for part in parts)
+    return text if len(parts) == 1 or is_one else tuple(filter(None, parts))
 
 
 def _source_of(variable: str) -> Source:

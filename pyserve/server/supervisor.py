@@ -43,6 +43,7 @@ from pyserve.server.events import (
     Exited,
     Fewer,
     LetGo,
+    Linger,
     More,
     News,
     Ready,
@@ -68,6 +69,11 @@ BOOT_ATTEMPTS: Final = 3
 ABORT_TIME: Final = 2.0
 """Seconds that a silent worker has to log its stacks after SIGABRT, before SIGKILL."""
 MASTER_ASLEEP: Final = 5.0
+
+SLOW_BOOT: Final = 10.0
+"""Seconds after which it is said that a worker still boots, and then again after each `SLOW_BOOT_AGAIN`. It is never
+killed for that, as with gunicorn, whose heartbeat begins when a worker serves: what it does may well take minutes."""
+SLOW_BOOT_AGAIN: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +194,7 @@ class Supervisor:
         match event:
             case Started(_, pid):
                 member.pid = pid
+                member.born, member.remind_at = now, now + SLOW_BOOT
                 if member.life is Life.LEAVING:
                     self._staff.kill(member, signal.SIGTERM, Reason.STOP)
             case Ready():
@@ -335,6 +342,11 @@ class Supervisor:
                 self._staff.kill(member, signal.SIGKILL, Reason.SILENT if member.life is Life.STUCK else Reason.LATE)
             elif member.life is Life.READY:
                 self._judge(member, now)
+            elif member.life is Life.BOOTING and now >= member.remind_at and member.pid is not None:
+                member.remind_at = now + SLOW_BOOT_AGAIN
+                seat = self._staff.seat_of(member)
+                is_heir = seat is not None and seat.heir is member
+                self._staff.out.append(Linger(member.age, member.pid, now - member.born, is_heir))
 
     def _judge(self, member: Member, now: float) -> None:
         """One that serves: for too long, or in silence?"""

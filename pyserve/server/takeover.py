@@ -11,6 +11,7 @@ a command that cannot be run a second time, such as `python -` with its script o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -27,6 +28,10 @@ VARIABLE: Final = "_PYSERVE_LIFE"
 PASSED: Final = 86
 """Exit code of a trial that went well."""
 
+AGAIN: Final = 5.0
+"""Seconds after which a life that cannot read its configuration is begun once more."""
+
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _STDERR: Final = 2
 _HANDOVER: Final = 1  # how it is written; unlike an inheritance it may be read by another version
 
@@ -143,6 +148,31 @@ def is_trial() -> bool:
 def is_later_life() -> bool:
     """Whether this process has workers already."""
     return "members" in _told()
+
+
+def second_chance() -> Callable[[], None] | None:
+    """In a life whose workers serve already, to be asked for before anything is read: what to call if the configuration
+    was good in the trial and is not any more. It waits, and begins this life once more; HUP does that at once. It only
+    returns when a stop signal came, after the workers have ended."""
+    if not is_later_life():
+        return None
+    origin, life = Origin.now(), os.environ[VARIABLE]
+    workers = [member["pid"] for member in _told()["members"] if member["pid"]]
+
+    def try_again() -> None:
+        # All of them are held back until this life has its handlers.
+        came = signal.sigtimedwait([*_STOPS, signal.SIGHUP], AGAIN)
+        if came is None or came.si_signo not in _STOPS:
+            origin.execute(life)
+        assert came is not None
+        for pid in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, came.si_signo)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.wait()
+
+    return try_again
 
 
 def tried_by() -> tuple[str, list[str]]:

@@ -69,6 +69,11 @@ WITH_VARIABLES: list[tuple[dict[str, str], str]] = [
     ({"UVICORN_TIMEOUT_KEEP_ALIVE": "30", "UVICORN_ROOT_PATH": "/api"}, "main:app"),
     ({"UVICORN_FORWARDED_ALLOW_IPS": "10.0.0.1", "FORWARDED_ALLOW_IPS": "10.0.0.2"}, "main:app"),
     ({"UVICORN_LIMIT_CONCURRENCY": "9", "UVICORN_BACKLOG": "9"}, "main:app"),
+    ({"UVICORN_RELOAD": "1", "UVICORN_RELOAD_DIRS": "src:lib"}, "main:app"),
+    ({"UVICORN_RELOAD": "1", "UVICORN_RELOAD_DIRS": "src"}, "main:app"),
+    ({"UVICORN_RELOAD_INCLUDES": "*.html  *.css", "UVICORN_RELOAD_EXCLUDES": "test_*.py"}, "main:app"),
+    ({"UVICORN_HEADERS": "X-A:b X-C:d"}, "main:app"),
+    ({"UVICORN_HEADERS": "X-A:b"}, "main:app --header X-C:d"),
 ]
 
 # Refused by both.

@@ -50,3 +50,37 @@ def test_a_file_and_its_changes(serve: Serve, tmp_path: Path, app: str, worker_c
     assert len(server.logged(r"spew has no effect: ")) == 1
     with server.client() as client:
         assert client.get("/").status_code == 200
+
+
+LATE = """
+import os
+late = os.path.join(os.path.dirname(__file__), "late")
+if '"members"' in os.environ.get("_PYSERVE_LIFE", "") and os.path.exists(late):
+    raise SystemExit("too late") if os.path.getsize(late) else ValueError("too late")
+"""
+
+
+def test_a_file_that_breaks_after_it_was_tried(serve: Serve, tmp_path: Path) -> None:
+    """The old workers serve on, and the next life is begun again and again."""
+    (tmp_path / "conf.py").write_text(LATE)
+    server = serve("plain_wsgi", "-c", str(tmp_path / "conf.py"), errors=("ValueError",))
+    (old,) = server.workers()
+    (tmp_path / "late").touch()
+    server.send(signal.SIGHUP)
+    server.says("Reload: the old workers go on, and the configuration is read again in 5 s")
+    assert server.workers() == [old]
+    (tmp_path / "late").write_text("exits")
+    server.send(signal.SIGHUP)
+    server.says("the configuration ends with too late")
+    with server.client() as client:
+        assert client.get("/").text == "hello\n"
+    (tmp_path / "late").unlink()
+    server.send(signal.SIGHUP)
+    server.says("Reload: all workers are new")
+    (tmp_path / "late").touch()
+    server.send(signal.SIGHUP)
+    server.says("(?s)read again in.*Reload: all workers are new.*read again in")
+    (new,) = server.workers()
+    server.send(signal.SIGTERM)
+    server.says(rf"Worker exiting \(pid: {new}\)")
+    server.ends(0)

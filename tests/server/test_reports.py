@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from pyserve.server.children import Child
-from pyserve.server.events import Kill, News, Reason
+from pyserve.server.events import Kill, Linger, News, Reason
 from pyserve.server.reports import Reports
 from pyserve.workers import witness
 from pyserve.workers.scoreboard import (
@@ -49,6 +49,16 @@ def test_exits(log, code, sent, level, text):
     assert said_level == level
     assert said.startswith(text)
     assert code == -9 or said == text
+
+
+def test_a_worker_that_boots_and_boots(log):
+    reports = Reports(log)
+    reports.linger(Linger(1, 42, 10.1, False))
+    reports.linger(Linger(1, 42, 70.9, True))
+    assert log.said == [
+        ("warning", "Worker (pid:42) is still booting after 10 s"),
+        ("warning", "Worker (pid:42) is still booting after 70 s, the old worker serves on"),
+    ]
 
 
 def test_the_requests_that_ended_with_a_worker(log):

@@ -151,6 +151,22 @@ def test_names_and_words_of_other_servers(given: dict[str, Any], name: str, valu
     assert getattr(resolve(given, {}).settings, name) == value
 
 
+# (variable, text, setting, value)
+LISTS: list[tuple[str, str, str, tuple[str, ...]]] = [
+    ("UVICORN_HEADERS", "X-A:b X-C:d", "headers", ("X-A:b", "X-C:d")),
+    ("UVICORN_HEADERS", "X-A: b c", "headers", ("X-A: b c",)),
+    ("UVICORN_RELOAD_DIRS", "/a b:/c", "reload_dirs", ("/a b", "/c")),
+    ("UVICORN_RELOAD_INCLUDES", "*.a *.b", "reload_includes", ("*.a", "*.b")),
+    ("PYSERVE_RELOAD_INCLUDE", "a b", "reload_includes", ("a b",)),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "name", "value"), LISTS)
+def test_several_values_in_a_variable(variable: str, text: str, name: str, value: tuple[str, ...]) -> None:
+    found = getattr(resolve({}, {variable: text}).settings, name)
+    assert tuple(one.replace(": ", ":") for one in found) == tuple(one.replace(": ", ":") for one in value)
+
+
 # (what was given, environment, the one warning)
 FOREIGN: list[tuple[dict[str, Any], dict[str, str], str]] = [
     ({"spew": True}, {}, "--spew has no effect: "),

@@ -24,6 +24,7 @@ from pyserve.server.events import (
     GiveUp,
     Kill,
     LetGo,
+    Linger,
     Manner,
     More,
     Ready,
@@ -77,6 +78,8 @@ def words(action) -> str:
             return f"{number.name.removeprefix('SIG')} {age}"
         case Condemn(age, _, cause):
             return f"condemn {age} {cause.name}"
+        case Linger(age, _, seconds, heir):
+            return f"linger {age} {seconds:g} s{' as heir' * heir}"
         case LetGo():
             return "let-go"
         case Announce():
@@ -161,6 +164,25 @@ SCENES = {
         +1 tick
         ready 3
         +1 tick
+        """,
+    ),
+    "a worker that does not come to serve is spoken of, and left alone": (
+        policy(1),
+        """
+        start           -> spawn 1@0
+        +9.9 tick
+        +0.2 tick       -> linger 1 10.1 s
+        +59 tick
+        +1.1 tick       -> linger 1 70.2 s
+        ready 1
+        +1 worn 1       -> condemn 1 REQUESTS, spawn 2@0
+        beat 1
+        +10 tick        -> linger 2 10 s as heir
+        beat 1
+        ready 2         -> TERM 1
+        +61 beat 2
+        die 1 0
+        tick
         """,
     ),
     "a worker that dies after a long life is followed at once": (
