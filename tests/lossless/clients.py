@@ -15,6 +15,7 @@ import heapq
 import json
 import selectors
 import socket
+import ssl
 import sys
 from dataclasses import asdict, dataclass, field
 from itertools import count
@@ -119,16 +120,11 @@ class Client:
         if self._socket is None:  # closed by what came first
             return
         if not self._connected:
-            if error := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                self._lose(now, _kind(error), errno.errorcode[error])
-            else:
-                self._connected = True
-                self._crowd.selector.modify(self._socket, selectors.EVENT_READ, self)
-                self._ask(now)
+            self._connect(self._socket, now)
             return
         try:
             data = self._socket.recv(65536)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             return
         except OSError as error:
             self._broken(now, error)
@@ -172,6 +168,30 @@ class Client:
             self._crowd.figures.opened += 1
             self._crowd.selector.register(peer, selectors.EVENT_WRITE, self)
 
+    def _connect(self, peer: socket.socket, now: float) -> None:
+        """Go on with what comes before the first request: TCP, and then TLS where that is spoken."""
+        selector = self._crowd.selector
+        if error := peer.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._lose(now, _kind(error), errno.errorcode[error])
+            return
+        if self._crowd.context is not None and not isinstance(peer, ssl.SSLSocket):
+            selector.unregister(peer)
+            peer = self._socket = self._crowd.context.wrap_socket(
+                peer, do_handshake_on_connect=False, suppress_ragged_eofs=False
+            )
+            selector.register(peer, selectors.EVENT_READ, self)
+        try:
+            if isinstance(peer, ssl.SSLSocket):
+                peer.do_handshake()
+        except ssl.SSLWantReadError:
+            return
+        except OSError as error:
+            self._broken(now, error)
+            return
+        self._connected = True
+        selector.modify(peer, selectors.EVENT_READ, self)
+        self._ask(now)
+
     def _ask(self, now: float) -> None:
         if self._crowd.stopped:
             self.stop()
@@ -210,8 +230,8 @@ class Client:
 
     def _broken(self, now: float, error: OSError) -> None:
         """Also without a request: no server may reset a connection on which all was answered."""
-        name = errno.errorcode.get(error.errno or 0, str(error))
-        self._lose(now, "reset", name if self._waits else f"{name} in a pause")
+        name = str(error) if isinstance(error, ssl.SSLError) else errno.errorcode.get(error.errno or 0, str(error))
+        self._lose(now, "reset", name if self._waits or not self._connected else f"{name} in a pause")
 
     def _lose(self, now: float, kind: str, what: str) -> None:
         self._close()
@@ -235,20 +255,23 @@ class Client:
 
 
 class Crowd:
-    """All clients of one process. to_the_end: whose connection is refused has ended, and that is no failure."""
+    """All clients of one process.
 
-    def __init__(
-        self, address: tuple[str, int] | str, clients: int, pause: float, requests: list[str], to_the_end: bool
-    ) -> None:
-        self.address = address
-        self.family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-        self.pause = pause
-        self.requests = requests
-        self.to_the_end = to_the_end
+    given: the command line. to_the_end: whose connection is refused has ended, and that is no failure. context: for
+    TLS, with which an end is only regular if it is announced, else None.
+    """
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        self.address: tuple[str, int] | str = given.address
+        self.family = socket.AF_UNIX if isinstance(given.address, str) else socket.AF_INET
+        self.pause: float = given.pause
+        self.requests: list[str] = given.requests
+        self.to_the_end: bool = given.to_the_end
+        self.context = _context() if given.tls else None
         self.figures = Figures()
         self.selector = selectors.DefaultSelector()
         self.stopped = False
-        self._clients = [Client(self, number) for number in range(clients)]
+        self._clients = [Client(self, number) for number in range(given.clients)]
         self._number = count()
         self._waiting = [(0.0, next(self._number), client) for client in self._clients]
 
@@ -291,6 +314,14 @@ class Crowd:
         sys.stdout.flush()
 
 
+def _context() -> ssl.SSLContext:
+    """Whose certificate it is does not matter here."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def _address(text: str) -> tuple[str, int] | str:
     host, colon, port = text.rpartition(":")
     return text if "/" in text or not colon else (host, int(port))
@@ -303,8 +334,8 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.02)
     parser.add_argument("--requests", nargs="+", default=list(REQUESTS))
     parser.add_argument("--to-the-end", action="store_true")
-    given = parser.parse_args()
-    Crowd(given.address, given.clients, given.pause, given.requests, given.to_the_end).run()
+    parser.add_argument("--tls", action="store_true")
+    Crowd(parser.parse_args()).run()
 
 
 if __name__ == "__main__":

@@ -86,15 +86,17 @@ def load(
     pause: float = 0.02,
     requests: tuple[str, ...] = tuple(REQUESTS),
     to_the_end: bool = False,
+    tls: bool = False,
 ) -> Iterator[Result]:
     """Clients that ask in a process of their own; every one of them has been answered when this begins.
 
     address: host and port, or the path of a unix socket. pause: seconds between a response and the next request.
     requests: what is asked for by turns; "once" wishes the close itself, so that all connections are new. to_the_end:
-    the first connection that is refused ends a client, and is no failure.
+    the first connection that is refused ends a client, and is no failure. tls: over TLS.
     """
     where = address if isinstance(address, str) else f"{address[0]}:{address[1]}"
     options = ["--clients", str(clients), "--pause", str(pause), *(["--to-the-end"] if to_the_end else [])]
+    options += ["--tls"] if tls else []
     command = [sys.executable, "-m", "tests.lossless.clients", where, *options, "--requests", *requests]
     process = subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None

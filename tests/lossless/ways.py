@@ -18,10 +18,11 @@ WAYS = pytest.mark.parametrize(
 )
 
 
-def one_way(name: str) -> pytest.MarkDecorator:
-    """Only this one of them."""
-    app, options = _WAYS[name]
-    return pytest.mark.parametrize(("app", "options"), [(app, ("--app-dir", str(APPS), "--workers", "2", *options))])
+def one_way(*names: str) -> pytest.MarkDecorator:
+    """Only this one of them, or these."""
+    chosen = [_WAYS[name] for name in names]
+    found = [(app, ("--app-dir", str(APPS), "--workers", "2", *options)) for app, options in chosen]
+    return pytest.mark.parametrize(("app", "options"), found, ids=names)
 
 
 BUSY, PAUSING = 0.0, 0.02  # seconds between a response and the next request
