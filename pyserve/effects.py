@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from pyserve.settings import DEFAULTS, OPTIONS, Settings, WorkerClass, flag_of
 
+_WEBSOCKET = [name for name in OPTIONS if name.startswith(("ws_", "websocket_"))]
+
 
 def ineffective(settings: Settings, worker_class: WorkerClass, interface: str = "auto") -> list[str]:
     """One line for each setting that was changed without having an effect.
@@ -36,7 +38,7 @@ def _ineffective_on_application(settings: Settings, worker_class: WorkerClass, i
     if worker_class == "async" and interface == "asgi" and _changed(settings, "threads"):
         yield "--threads has no effect on an ASGI application"
     if worker_class == "async" and interface == "wsgi":
-        names = ("lifespan", "disconnect_grace")
+        names = ("lifespan", "disconnect_grace", "ws", *_WEBSOCKET)
         yield from (
             f"{flag_of(name)} has no effect on a WSGI application" for name in names if _changed(settings, name)
         )
@@ -49,6 +51,7 @@ def _needs(settings: Settings) -> Iterator[tuple[str, object, Iterable[str]]]:
     yield "--error-logfile FILE", settings.errorlog != "-", ["capture_output"]
     yield "--statsd-host", settings.statsd_host, ["statsd_prefix", "dogstatsd_tags", "enable_backlog_metric"]
     yield "--max-requests", settings.max_requests, ["max_requests_jitter"]
+    yield "--ws auto", settings.ws != "none", _WEBSOCKET
     yield "--reload", settings.reload, [name for name in OPTIONS if name.startswith("reload_")]
     yield "--user", settings.user is not None, ["initgroups"]
     unix = any(address.startswith("unix:") for address in settings.bind)

@@ -96,18 +96,6 @@ def _http2() -> Iterable[Foreign]:
     yield Foreign("http2", "--http2", "", False, none, variable="UVICORN_HTTP2")
 
 
-def _websocket() -> Iterable[Foreign]:
-    none = "WebSockets are not there"
-    yield Foreign("websocket_max_message_size", "--websocket-max-message-size", "INT", 16777216, none)
-    yield Foreign("ws", "--ws", "TEXT", ("auto", "none"), none, variable="UVICORN_WS")
-    yield Foreign("ws_max_size", "--ws-max-size", "INTEGER", 16777216, none, variable="UVICORN_WS_MAX_SIZE")
-    yield Foreign("ws_max_queue", "--ws-max-queue", "INTEGER", 32, none, variable="UVICORN_WS_MAX_QUEUE")
-    yield Foreign("ws_ping_interval", "--ws-ping-interval", "FLOAT", 20.0, none, variable="UVICORN_WS_PING_INTERVAL")
-    yield Foreign("ws_ping_timeout", "--ws-ping-timeout", "FLOAT", 20.0, none, variable="UVICORN_WS_PING_TIMEOUT")
-    deflate = "ws_per_message_deflate"
-    yield Foreign(deflate, "--ws-per-message-deflate", "BOOLEAN", True, none, variable=f"UVICORN_{deflate.upper()}")
-
-
 def _dirty() -> Iterable[Foreign]:
     none = "there are no dirty arbiters; give long work to a task queue"
     yield Foreign("dirty_apps", "--dirty-app", "STRING", None, none, repeats=True)
@@ -135,5 +123,5 @@ def _uvicorn() -> Iterable[Foreign]:
 
 
 FOREIGN: Final[dict[str, Foreign]] = {
-    row.name: row for rows in (_gunicorn, _parser, _http2, _websocket, _dirty, _uvicorn) for row in rows()
+    row.name: row for rows in (_gunicorn, _parser, _http2, _dirty, _uvicorn) for row in rows()
 }

@@ -486,6 +486,44 @@ class Settings:
         fallbacks=("UVICORN_LIFESPAN",),
         names=("asgi_lifespan",),
     )
+    ws: Literal["auto", "none"] = setting(
+        Group.PROTOCOLS,
+        "--ws",
+        "auto",
+        kinds.choice("auto", "none", **dict.fromkeys(("websockets", "websockets-sansio", "wsproto"), "auto")),
+        "Whether ASGI applications are given WebSockets. pyserve speaks the protocol itself: libraries that uvicorn "
+        "can be told to use, websockets, websockets-sansio and wsproto, all mean auto.",
+        only="async",
+        common_word=True,
+        fallbacks=("UVICORN_WS",),
+    )
+    ws_ping_interval: float = setting(
+        Group.PROTOCOLS,
+        "--ws-ping-interval",
+        20.0,
+        kinds.seconds(),
+        "Send a WebSocket's client a ping when nothing has come from it for so long; 0: never.",
+        only="async",
+        fallbacks=("UVICORN_WS_PING_INTERVAL",),
+    )
+    ws_ping_timeout: float = setting(
+        Group.PROTOCOLS,
+        "--ws-ping-timeout",
+        20.0,
+        kinds.seconds(),
+        "Give a WebSocket's client up (1011) when nothing comes from it for so long after a ping; 0: never.",
+        only="async",
+        fallbacks=("UVICORN_WS_PING_TIMEOUT",),
+    )
+    ws_per_message_deflate: bool = setting(
+        Group.PROTOCOLS,
+        "--ws-per-message-deflate",
+        True,
+        kinds.boolean(),
+        "Compress the messages of WebSockets whose clients offer it (RFC 7692).",
+        only="async",
+        fallbacks=("UVICORN_WS_PER_MESSAGE_DEFLATE",),
+    )
     root_path: str = setting(
         Group.PROTOCOLS,
         "--root-path",
@@ -721,6 +759,25 @@ class Settings:
     )
     limit_request_body: int = setting(
         Group.LIMITS, "--limit-request-body", 0, kinds.size(), "The longest request body; 0: no limit."
+    )
+    websocket_max_message_size: int = setting(
+        Group.LIMITS,
+        "--websocket-max-message-size --ws-max-size",
+        16 * 1024 * 1024,
+        kinds.size(),
+        "The longest message of a WebSocket, uncompressed; a longer one ends the connection (1009). 0: no limit.",
+        only="async",
+        fallbacks=("UVICORN_WS_MAX_SIZE",),
+        names=("ws_max_size",),
+    )
+    ws_max_queue: int = setting(
+        Group.LIMITS,
+        "--ws-max-queue",
+        32,
+        kinds.whole(1),
+        "How many messages of a WebSocket may wait for the application; further ones wait in the socket.",
+        only="async",
+        fallbacks=("UVICORN_WS_MAX_QUEUE",),
     )
     body_buffer_size: int = setting(
         Group.LIMITS,

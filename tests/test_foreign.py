@@ -19,9 +19,8 @@ GIVEN: list[tuple[str, object, bool]] = [
     ("http_protocols", "", True),
     ("dirty_apps", [], True),
     ("dirty_apps", ["a:B"], False),
-    ("ws", "none", True),
-    ("ws", "AUTO", True),
-    ("ws", "wsproto", False),
+    ("protocol", "HTTP", True),
+    ("protocol", "uwsgi", False),
     ("sendfile", True, True),
     ("sendfile", False, False),
 ]

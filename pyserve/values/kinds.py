@@ -166,6 +166,11 @@ def switch(*, negates: bool = True) -> Kind:
     return Kind("true or false", "", parse, negates=negates)
 
 
+def boolean() -> Kind:
+    """On or off, as a flag with a value of its own."""
+    return Kind("true or false", "BOOLEAN", switch().parse)
+
+
 def address_of(what: str, forms: str, parse_address: Callable[[str], object]) -> Kind:
     """Where some service is. parse_address: raises ValueError for what is no address of it."""
 

@@ -22,6 +22,7 @@ from pyserve.workers.stream import Stream
 
 if TYPE_CHECKING:
     from pyserve.protocol.proxy import ProxyHeader
+    from pyserve.protocol.websocket import WebSocket
     from pyserve.workers.tls import TlsChannel
 
 _DONE = Sending.DONE
@@ -44,9 +45,10 @@ else:
 class AsgiStream(Stream):
     """The driver of one connection to an ASGI application (`protocol.asgi.Driver`)."""
 
-    __slots__ = ("_template",)
+    __slots__ = ("_template", "socket")
 
     _template: ScopeTemplate
+    socket: WebSocket  # once it is one
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -86,6 +88,12 @@ class AsgiStream(Stream):
         task = _start(self._answer(exchange), registry.loop)
         if task is not None:
             registry.tasks[exchange] = task
+
+    def upgrade(self, exchange: Exchange) -> None:
+        websockets = self.registry.websockets
+        assert websockets is not None
+        self.__class__ = websockets.handshakes
+        self.begin(exchange)
 
     def _has_underscores(self, exchange: Exchange) -> bool:
         """Whether a field's name has one that its sender may not use."""

@@ -33,6 +33,9 @@ class LimitedRegistry(Registry):
 
     def finished(self, exchange: Exchange, stream: Stream) -> None:
         super().finished(exchange, stream)
+        self.parted(exchange)
+
+    def parted(self, exchange: Exchange) -> None:
         if exchange in self.inside:
             self.inside.remove(exchange)
             self.gate.leave()

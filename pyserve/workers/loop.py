@@ -204,6 +204,10 @@ class AsyncWorker:
         registry = self._registry
         listeners = self._crew.context.listeners
         kind = self._limited(kind)
+        if self._settings.ws != "none":
+            from pyserve.workers.websocket_stream import equip
+
+            equip(registry, kind)
         return [(listener, partial(kind, registry, Door(listener))) for listener in listeners]
 
     def _wsgi_doors(self) -> list[tuple[socket.socket, Factory]]:
@@ -245,6 +249,8 @@ class AsyncWorker:
         if crew.is_last:
             acceptor.last_call()
         self._last_accepts(acceptor)
+        if self._registry.websockets is not None:
+            self._registry.websockets.retire()
         self.loop.call_later(crew.stream_grace, self._disconnect_streams)
         while crew.phase is Phase.DRAINING and not (acceptor.closed and await self._drained()):
             if crew.grace_over:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyserve.workers.access import Access
     from pyserve.workers.crew import Crew
     from pyserve.workers.stream import Stream
+    from pyserve.workers.websockets import WebSockets
 
 _FEW = 500  # connections that may all be looked at several times a second
 _CANDIDATES = 64  # idle connections found in one search, as each search goes over all connections
@@ -75,6 +76,7 @@ class Registry:
         self.streams: set[Stream] = set()
         self.tasks: dict[Exchange, asyncio.Future[None]] = {}
         self.acceptor: Acceptor | None = None
+        self.websockets: WebSockets | None = None  # where they may be
         self._timed = bool(crew.settings.request_timeout)
         self._changed = changed
         self._candidates: list[tuple[float, Stream]] = []
@@ -117,6 +119,9 @@ class Registry:
         if self.crew.access is not None and not self._flushing:
             self._flushing = True
             self.loop.call_later(_FLUSH, self._flush, self.crew.access)
+
+    def parted(self, exchange: Exchange) -> None:
+        """A WebSocket is over: whatever else `finished` does was done when it was agreed to."""
 
     def failed(self, exchange: Exchange, error: BaseException) -> None:
         """The application has raised."""

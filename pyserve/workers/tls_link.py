@@ -238,6 +238,9 @@ class TlsLink(asyncio.Transport, asyncio.Protocol):
         """As the real transport; besides `tls`, the `TlsChannel`."""
         return self._tls if name == "tls" else self._transport.get_extra_info(name, default)
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """The stream is of another class now; which methods are called is not kept here."""
+
     def is_closing(self) -> bool:
         return self._ending is not None or self._transport.is_closing()
 

@@ -71,5 +71,6 @@ _SPECIAL: dict[str, Callable[[Any, Settings], bool]] = {
     "reload_dirs": lambda theirs, settings: bool(
         [os.path.realpath(path) for path in theirs] == list(settings.reload_dirs)
     ),
+    "ws": lambda theirs, settings: bool(settings.ws == ("none" if theirs == "none" else "auto")),
     "app_dir": lambda theirs, settings: str(settings.app_dir).endswith(theirs),
 }

@@ -77,6 +77,8 @@ def test_every_setting_is_an_option(served: list[Settings]) -> None:
         "print_config": [],
         "app": ["cli_wsgi:app"],
         "interface": ["--interface", "wsgi"],
+        "ws": ["--ws", "none"],
+        "ws_per_message_deflate": ["--ws-per-message-deflate", "false"],
         "worker_class": ["--worker-class", "async"],
         "root_path": ["--root-path", "/api"],
         "loglevel": ["--log-level", "debug"],
