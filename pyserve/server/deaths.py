@@ -60,6 +60,12 @@ def _events(cgroup: str, v2: str, v1: str) -> str:
     return ""
 
 
+def is_told(slot: Slot) -> bool:
+    """Whether the worker's last note surely names the requests that ended with it."""
+    note = witness.read(slot)
+    return note is not None and note.count > 0 and slot.requests() == note.finished
+
+
 def casualties(slot: Slot) -> tuple[int, str]:
     """How many requests ended with the worker that had this slot, and which, as far as it has told: (0, "") where it
     has told nothing."""

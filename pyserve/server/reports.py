@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 from pyserve.server.children import Child
-from pyserve.server.deaths import Killer, casualties
+from pyserve.server.deaths import Killer, casualties, is_told
 from pyserve.server.events import Cause, Condemn, Kill, Linger, News, Reason
 from pyserve.workers.logs import ErrorLog
 from pyserve.workers.scoreboard import Slot
@@ -64,8 +64,9 @@ class Reports:
         else:
             self._log.debug("Worker (pid:%s): %s, %s", order.pid, order.signal.name, order.reason.value)
 
-    def exit(self, child: Child, code: int, slot: Slot | None) -> None:
-        """A worker is gone. A reason that all workers share is told once, and not what the master cut short.
+    def exit(self, child: Child, code: int, slot: Slot | None) -> bool:
+        """A worker is gone. A reason that all workers share is told once, and not what the master cut short. Returns
+        whether it has died while it served, and nobody knows in which request.
 
         slot: what it has written to the scoreboard.
         """
@@ -87,6 +88,8 @@ class Reports:
             self._log.error("Worker (pid:%s) was sent %s!", child.pid, _name(-code))
         if code and not (by_master and code != -signal.SIGKILL) and slot is not None:
             self._tell_of_requests(child, slot)
+            return bool(slot.booted_at) and not by_master and not is_told(slot)
+        return False
 
     def _tell_of_requests(self, child: Child, slot: Slot) -> None:
         """Which ones ended with a worker that had served, and had not let them finish."""
@@ -95,6 +98,12 @@ class Reports:
             self._log.error("Requests that ended with worker (pid:%s): %s", child.pid, which)
         elif which:
             self._log.info("Worker (pid:%s): %s", child.pid, which)
+
+    def wary(self) -> None:
+        """The next workers are."""
+        self._log.info(
+            "The next workers write down each request before it is served, so that another such death is told"
+        )
 
     def served(self, child: Child, slot: Slot) -> None:
         """A worker is gone: what it has counted."""

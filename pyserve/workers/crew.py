@@ -104,6 +104,7 @@ class Crew:
         self._abandoned = threading.RLock()
         self._second = 0
         self._offset = 0.0  # what turns seconds of the monotonic clock into seconds since the epoch
+        self.in_progress: Callable[[], list[Exchange]] = list  # the worker's kind knows
         self._requests = count(1)
         self._last_request = _requests_to_serve(settings)
         self.tick(time.time())

@@ -164,11 +164,15 @@ class Lookout(Owner):
         """For who finds this worker dead."""
         deck = self._deck
         slot = deck.crew.context.slot
-        exchanges = [exchange for hand in deck.relay.hands if (exchange := hand.exchange) is not None]
-        exchanges.sort(key=_began)
+        exchanges = self.in_progress()
         witness.write(slot, exchanges, now_ns)
         before, self._finished = self._finished, slot.requests()
         self._active = bool(exchanges) or self._finished != before
+
+    def in_progress(self) -> list[Exchange]:
+        """What the application is answering, the oldest first. For any thread."""
+        exchanges = [exchange for hand in self._deck.relay.hands if (exchange := hand.exchange) is not None]
+        return sorted(exchanges, key=_began)
 
     def _scan(self, now: float) -> None:
         """End what has missed its deadline."""

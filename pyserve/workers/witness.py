@@ -5,11 +5,12 @@ anyway, notes every tenth of a second (a quarter, while nothing happens) what is
 finished by then. A worker that is
 killed leaves the last note behind. What the reader may conclude: the requests of the note were in progress at that
 time; so many of them at most have been answered since as the count of the finished has grown; requests that came
-after the note are not in it.
+after the note are not in it. Where that has hidden the one that killed, `wary` makes notes of each.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -32,6 +33,8 @@ _LONGEST: Final = 180  # characters of one
 _SEQUENCE, _AT, _COUNT, _FINISHED, _LENGTH = range(5)
 _TEXT: Final = 8
 
+_one_at_a_time = threading.Lock()
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -45,7 +48,7 @@ class Note:
 
 
 def write(slot: Slot, exchanges: Sequence[Exchange], now_ns: int) -> None:
-    """Note what is in progress, the oldest first. For one thread of the worker."""
+    """Note what is in progress, the oldest first. For any thread of the worker."""
     lines = [
         f"{int(exchange.arrived * 1e9)} {exchange.method} {escape(exchange.target)}"[:_LONGEST]
         for exchange in exchanges[:_MOST]
@@ -53,14 +56,15 @@ def write(slot: Slot, exchanges: Sequence[Exchange], now_ns: int) -> None:
     words = slot.note
     text = words[_TEXT:].cast("B")
     octets = "\n".join(lines).encode("ascii", "replace")[: len(text)]
-    sequence = words[_SEQUENCE] | 1
-    words[_SEQUENCE] = sequence
-    text[: len(octets)] = octets
-    words[_LENGTH] = len(octets)
-    words[_AT] = now_ns
-    words[_COUNT] = len(exchanges)
-    words[_FINISHED] = slot.requests()
-    words[_SEQUENCE] = sequence + 1
+    with _one_at_a_time:
+        sequence = words[_SEQUENCE] | 1
+        words[_SEQUENCE] = sequence
+        text[: len(octets)] = octets
+        words[_LENGTH] = len(octets)
+        words[_AT] = now_ns
+        words[_COUNT] = len(exchanges)
+        words[_FINISHED] = slot.requests()
+        words[_SEQUENCE] = sequence + 1
 
 
 def read(slot: Slot) -> Note | None:

@@ -62,6 +62,8 @@ class WorkerContext:
     hooks: WorkerHooks | None = None
     certificates: Certificates | None = None
     """For TLS; None: the listeners speak plain HTTP."""
+    wary: bool = False
+    """Whether each request is written down before the application gets it (`wary.py`)."""
     files_fd: int | None = None
     """With `--reload` the write end of the pipe in which the files of the application are told (`loaded.py`)."""
 
@@ -98,8 +100,14 @@ def _muster(context: WorkerContext) -> Crew:
     if hooks is not None and (settings.pre_request or settings.post_request):
         from pyserve.workers.request_hooks import HookedCrew, RequestHooks
 
-        return HookedCrew(context, application, log, RequestHooks(settings, hooks.worker))
-    return Crew(context, application, log)
+        crew: Crew = HookedCrew(context, application, log, RequestHooks(settings, hooks.worker))
+    else:
+        crew = Crew(context, application, log)
+    if context.wary:
+        from pyserve.workers.wary import make_wary
+
+        make_wary(crew)
+    return crew
 
 
 def _serve(crew: Crew) -> int:

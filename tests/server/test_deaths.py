@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pyserve.server.deaths import Killer, casualties
+from pyserve.server.deaths import Killer, casualties, is_told
 from pyserve.workers import witness
 from pyserve.workers.scoreboard import REQUESTS, Scoreboard
 
@@ -87,6 +87,17 @@ def test_nothing_is_known() -> None:
 def test_nobody_was_served() -> None:
     assert note(0, 0.2) == (0, "no request was in progress 0.2 s before its end")
     assert note(0, 0.2, since=5) == (0, "no request was in progress 0.2 s before its end (5 finished since)")
+
+
+def test_whether_the_note_names_them() -> None:
+    slot = Scoreboard(1, 2).slot(0)
+    assert not is_told(slot)
+    witness.write(slot, [SimpleNamespace(method="GET", target=b"/", arrived=1.0)], 5)
+    assert is_told(slot)
+    slot.thread(0).words[REQUESTS] += 1  # perhaps this one
+    assert not is_told(slot)
+    witness.write(slot, [], 6)
+    assert not is_told(slot)
 
 
 def test_some_were_served() -> None:
