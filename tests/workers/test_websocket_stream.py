@@ -35,9 +35,8 @@ class Recorded:
 
 
 @BOTH
-@pytest.mark.parametrize("http", ["httptools", "h11"])
-@pytest.mark.parametrize("kind", ["tcp", "unix", "tls"])
-def test_from_the_handshake_to_the_end(loop: str, http: str, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "http"), [("tcp", "httptools"), ("unix", "h11"), ("tls", "httptools")])
+def test_from_the_handshake_to_the_end(loop: str, kind: str, http: str) -> None:
     app = Recorded()
     with serving(app, kind=kind, loop=loop, http=http, lifespan="off") as served:
         peer = Peer(served, "Sec-WebSocket-Protocol: a", path="/a?b")
