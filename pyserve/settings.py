@@ -712,6 +712,14 @@ class Settings:
         "How long the server goes on to accept connections after TERM, each closed after its response, so that "
         "balancers and clients move away; then it stops.",
     )
+    ready_path: str = setting(
+        Group.TIMEOUTS,
+        "--ready-path",
+        "",
+        kinds.url_path(),
+        "Answer this path, such as /readyz, in the application's place: 200, and 503 once a stop has begun, so that "
+        "who asks moves away during --drain-delay. Unset: none.",
+    )
     drain_idle: float | None = setting(
         Group.TIMEOUTS,
         "--drain-idle",

@@ -103,6 +103,10 @@ def _muster(context: WorkerContext) -> Crew:
         crew: Crew = HookedCrew(context, application, log, RequestHooks(settings, hooks.worker))
     else:
         crew = Crew(context, application, log)
+    if settings.ready_path:
+        from pyserve.workers.readiness import answer_checks
+
+        answer_checks(crew)
     if context.wary:
         from pyserve.workers.wary import make_wary
 

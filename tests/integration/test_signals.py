@@ -95,6 +95,24 @@ def test_the_same_signal_again_changes_nothing(serve: Serve, app: str) -> None:
     server.ends(0)
 
 
+@BOTH
+def test_a_stop_that_is_announced(serve: Serve, app: str) -> None:
+    """To who asks whether the server is ready, and to all others."""
+    server = serve(app, "--drain-delay", "60", "--ready-path", "/readyz")
+    with server.client() as client:
+        assert (client.get("/readyz").status_code, client.get("/").text) == (200, "hello\n")
+    server.send(signal.SIGTERM)
+    server.says("Stopping in 60 s")
+    with server.client() as client:
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "stopping\n")
+        wait_for(
+            lambda: client.get("/readyz").headers.get("Connection") == "close", "the last response of a connection"
+        )
+        assert client.get("/").text == "hello\n"
+    server.stop(number=signal.SIGINT)
+
+
 def test_a_stream_is_told_of_the_stop_and_may_end(serve: Serve) -> None:
     """Long before it would be cut off: an event stream has no end of its own."""
     server = serve("plain_asgi:app", "--stream-grace", "0.2")

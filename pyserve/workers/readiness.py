@@ -1,0 +1,53 @@
+"""The path of `--ready-path`: answered in the application's place, for who wants to know whether to send requests here.
+
+A load balancer or an orchestrator asks again and again; the first 503 comes when a stop has begun, so while
+`--drain-delay` lasts. The other workers know of it as well, whichever of them is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyserve.workers.crew import Crew
+
+_READY = (200, "200 OK", b"ready\n")
+_STOPPING = (503, "503 Service Unavailable", b"stopping\n")
+_TYPE = "text/plain"
+
+
+def answer_checks(crew: Crew) -> None:
+    """Wrap the application; before the worker takes it from the crew."""
+    path, wrap = crew.settings.ready_path, _asgi if crew.application.interface == "asgi" else _wsgi
+
+    def state() -> tuple[int, str, bytes]:
+        return _STOPPING if crew.stopping else _READY
+
+    crew.application = replace(crew.application, callable=wrap(crew.application.callable, path, state))
+
+
+def _wsgi(inner: Any, path: str, state: Callable[[], tuple[int, str, bytes]]) -> Any:
+    def application(environ: Any, start_response: Any) -> Any:
+        if environ["SCRIPT_NAME"] + environ["PATH_INFO"] != path:
+            return inner(environ, start_response)
+        _, status, content = state()
+        start_response(status, [("Content-Type", _TYPE), ("Content-Length", str(len(content)))])
+        return [content]
+
+    return application
+
+
+def _asgi(inner: Any, path: str, state: Callable[[], tuple[int, str, bytes]]) -> Any:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["path"] != path:
+            await inner(scope, receive, send)
+            return
+        status, _, content = state()
+        fields = [(b"content-type", _TYPE.encode()), (b"content-length", b"%d" % len(content))]
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": content})
+
+    return application

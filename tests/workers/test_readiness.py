@@ -1,0 +1,58 @@
+"""The check that the server answers in the application's place."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pyserve.settings import Settings
+from pyserve.workers.application import Application
+from pyserve.workers.readiness import answer_checks
+
+# (whether the server stops, status, content)
+STATES = [(False, 200, b"ready\n"), (True, 503, b"stopping\n")]
+
+
+def a_crew(callable: Any, interface: Any, stopping: bool) -> Any:
+    crew: Any = SimpleNamespace(
+        settings=Settings(ready_path="/api/readyz"),
+        application=Application(callable, interface, "main:app"),
+        stopping=stopping,
+    )
+    answer_checks(crew)
+    return crew.application.callable
+
+
+@pytest.mark.parametrize(("stopping", "status", "content"), STATES)
+def test_wsgi(stopping: bool, status: int, content: bytes) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        return "the application's"
+
+    said: list[Any] = []
+    application = a_crew(app, "wsgi", stopping)
+    environ = {"SCRIPT_NAME": "/api", "PATH_INFO": "/readyz"}
+    assert application(environ, lambda *arguments: said.append(arguments)) == [content]
+    assert said[0][0].startswith(str(status))
+    assert dict(said[0][1])["Content-Length"] == str(len(content))
+    for path in ("/readyz/", "/api/readyz", "/"):
+        assert application({**environ, "PATH_INFO": path}, None) == "the application's"
+
+
+@pytest.mark.parametrize(("stopping", "status", "content"), STATES)
+def test_asgi(stopping: bool, status: int, content: bytes) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(scope)
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    application = a_crew(app, "asgi", stopping)
+    asyncio.run(application({"type": "http", "path": "/api/readyz"}, None, send))
+    assert (sent[0]["status"], sent[1]["body"]) == (status, content)
+    assert dict(sent[0]["headers"])[b"content-length"] == b"%d" % len(content)
+    for scope in ({"type": "http", "path": "/"}, {"type": "lifespan"}, {"type": "websocket", "path": "/api/readyz"}):
+        asyncio.run(application(scope, None, send))
+        assert sent[-1] is scope
