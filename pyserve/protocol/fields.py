@@ -24,6 +24,7 @@ LINE_OCTETS = bytes([9, *range(32, 127), *range(128, 256)])
 _BREAKS = bytes(0x2E if octet in LINE_OCTETS else 0x0A for octet in range(256))
 
 _KNOWN_AT_MOST = 1024  # names in one table; ordinary traffic knows about a hundred
+LONGEST_KNOWN = 64  # octets of a name or method that a table takes: the others' memory is the connection's
 
 
 def count_lines(octets: bytes) -> int:
@@ -54,7 +55,7 @@ class RequestNames:
         if not name or name.translate(None, _TCHARS):  # TOKEN, in half the time: a head may have thousands of names
             raise ProtocolError(400, "invalid field name (RFC 9110 section 5.1)")
         lower = name.lower()
-        if len(self.known) < _KNOWN_AT_MOST:
+        if len(self.known) < _KNOWN_AT_MOST and len(name) <= LONGEST_KNOWN:
             self.known[name] = lower
         return lower
 

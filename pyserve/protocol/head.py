@@ -9,7 +9,7 @@ import re
 
 from pyserve.protocol.errors import ProtocolError
 from pyserve.protocol.exchange import UPGRADE, Exchange
-from pyserve.protocol.fields import TOKEN, Fields, options
+from pyserve.protocol.fields import LONGEST_KNOWN, TOKEN, Fields, options
 from pyserve.protocol.limits import Limits, Scanner, content_too_large
 from pyserve.protocol.parsers import Parser
 from pyserve.protocol.target import is_host, split_target
@@ -30,6 +30,7 @@ _ORIGIN_FORM = re.compile(rb"(" + TOKEN.pattern + rb") ((/[!-\"$->@-~]*)(?:\?([!
 
 # Method tokens and hosts that have been found valid; bounded, as a peer may invent any number of them.
 _KNOWN_AT_MOST = 256
+_LONGEST_HOST = 262  # octets: a name of the DNS with a port (RFC 1035 section 2.3.4)
 _methods: dict[bytes, str] = {}
 _hosts: set[bytes | None] = set()
 _EMPTY = b""
@@ -109,7 +110,9 @@ def _learn_method(token: bytes) -> str:
     if not TOKEN.fullmatch(token):
         raise ProtocolError(400, "malformed method (RFC 9110 section 9.1)")
     method = token.decode("ascii")
-    if len(_methods) < _KNOWN_AT_MOST and method != "CONNECT":  # which has a form of target of its own
+    if method == "CONNECT":  # which has a form of target of its own
+        return method
+    if len(_methods) < _KNOWN_AT_MOST and len(token) <= LONGEST_KNOWN:
         _methods[token] = method
     return method
 
@@ -140,7 +143,7 @@ def _check_host(host: bytes | None, version: str, authority: bytes | None) -> No
         # A client must send the two alike (section 3.2). What a proxy before us made of them is not known, so the
         # difference itself is refused.
         raise ProtocolError(400, "Host differs from the target's authority (RFC 9112 section 3.2.2)")
-    if len(_hosts) < _KNOWN_AT_MOST:
+    if len(_hosts) < _KNOWN_AT_MOST and len(host) <= _LONGEST_HOST:
         _hosts.add(host)
 
 

@@ -245,8 +245,9 @@ class Http1Wire:
                 return None
             if end >= 0:
                 self._scanner = None
+                head = bytes(memoryview(buffer)[:end])  # a slice of a bytearray would be copied twice
                 self._use(end)
-                return self._begin_or_diagnose(bytes(buffer[:end]))
+                return self._begin_or_diagnose(head)
         if self._eof:
             self._end_of_heads()
         return None

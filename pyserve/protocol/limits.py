@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 
 from pyserve.protocol.errors import ProtocolError
-from pyserve.protocol.fields import LINE_OCTETS, TOKEN, count_lines
+from pyserve.protocol.fields import LINE_OCTETS, TOKEN
 
 # SP and VCHAR; what a field may hold besides is in `fields`. Looked for by `translate`: a regular expression takes ten
 # times as long for each octet.
 _REQUEST_LINE_OCTETS = bytes(range(32, 127))
+_AT_ONCE = 16384  # octets: copies of more cost many times as much for each, as they get memory of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,44 +69,56 @@ class Scanner:
             end = buffer.find(b"\n", self._seen)
             if end < 0:
                 if self._seen == self._start:
-                    self._check_first(bytes(buffer[self._start : self._start + 1]))
-                if len(buffer) - self._start > self._limit():
-                    self._check_line(bytes(buffer[self._start :]), whole=False)
+                    self._check_first(buffer)
                 # A last CR may belong to a line end: it is looked at together with its successor.
                 known = len(buffer) - buffer.endswith(b"\r")
-                self._check_octets(bytes(buffer[self._seen : known]))
+                self._check_content(buffer, known)
                 self._seen = max(self._seen, known)
                 return -1
-            line = bytes(buffer[self._start : end + 1])
-            self._check_line(line, whole=True)
+            self._check_first(buffer)
+            is_line = buffer.startswith(b"\r\n", end - 1)
+            is_last = is_line and end == self._start + 1
+            self._check_content(buffer, end - 1 if is_line else end + 1)
             self._start = self._seen = end + 1
-            if line == b"\r\n":
+            if is_last:
                 return end + 1
+            if self._line > self._limits.fields:
+                raise too_many_fields()
             self._line += 1
             if self._line == 1:
                 self._pass_good_lines(buffer)
 
     def _pass_good_lines(self, buffer: bytes | bytearray) -> None:
-        """Pass over field lines of which none is bad, all at once; what is doubtful is left for `scan` to judge."""
+        """Pass over field lines of which none is bad, many at once; what is doubtful is left for `scan` to judge."""
         if buffer.count(b"\n", self._seen) < 3:
             return  # not worth it
         end = buffer.find(b"\r\n\r\n", self._seen)
         if end < 0:
             end = buffer.rfind(b"\r\n", self._start)
-        lines = bytes(buffer[self._start : end + 2])
-        count = count_lines(lines)
-        if count < 1 or self._line + count - 1 > self._limits.fields or lines[0] in b" \t\r":
-            return
-        if b"\r\n " in lines or b"\r\n\t" in lines or max(map(len, lines.split(b"\r\n"))) > self._limits.field_size:
-            return
-        self._line += count
-        self._start = self._seen = end + 2
+        end += 2
+        while self._start < end:
+            stop = end
+            if stop - self._start > _AT_ONCE:
+                stop = buffer.rfind(b"\r\n", self._start, self._start + _AT_ONCE) + 2
+            lines = bytes(buffer[self._start : stop])
+            count = lines.count(b"\r\n")
+            # As `count_lines` judges; of more than some lines this is faster.
+            if not count or len(lines.translate(None, LINE_OCTETS)) != 2 * count or lines[0] in b" \t\r":
+                return
+            if self._line + count - 1 > self._limits.fields:
+                return
+            # Each line end is CR LF: to look for LF alone is faster.
+            if b"\n " in lines or b"\n\t" in lines or max(map(len, lines.split(b"\n"))) > self._limits.field_size + 1:
+                return
+            self._line += count
+            self._start = self._seen = stop
 
     def _limit(self) -> int:
         return self._limits.field_size if self._line else self._limits.request_line
 
-    def _check_first(self, octet: bytes) -> None:
+    def _check_first(self, buffer: bytes | bytearray) -> None:
         """Refuse by a line's first octet what can become no request and no field, TLS for one, without waiting."""
+        octet = bytes(buffer[self._start : self._start + 1])
         if self._line:
             if octet in (b" ", b"\t"):
                 text = "folded field line, or a blank before the first (RFC 9112 sections 2.2 and 5.2)"
@@ -113,22 +126,18 @@ class Scanner:
         elif octet and not TOKEN.fullmatch(octet):
             raise ProtocolError(400, "malformed method (RFC 9110 section 9.1)")
 
-    def _check_octets(self, octets: bytes) -> None:
-        if octets.translate(None, LINE_OCTETS if self._line else _REQUEST_LINE_OCTETS):
-            raise ProtocolError(400, "bare CR, bare LF or another octet that no line holds (RFC 9112 section 2.2)")
-
-    def _check_line(self, line: bytes, *, whole: bool) -> None:
-        content = line[:-2] if line.endswith(b"\r\n") else line
-        if not whole and line.endswith(b"\r"):
-            content = line[:-1]
-        limit = self._limit()
-        self._check_first(line[:1])
-        self._check_octets(content[:limit])
-        if len(content) > limit:
-            if self._line:
-                raise ProtocolError(431, "field line too long (RFC 6585 section 5)")
-            if b" " not in content[:limit]:  # not the URI is too long, which 414 would say
-                raise ProtocolError(400, "method too long (RFC 9112 section 3)")
-            raise ProtocolError(414, "request line too long (RFC 9112 section 3)")
-        if content and self._line > self._limits.fields:
-            raise too_many_fields()
+    def _check_content(self, buffer: bytes | bytearray, stop: int) -> None:
+        """Judge what is new of a line, of which `stop` is the end so far; a line end is no part of it."""
+        limit = self._start + self._limit()
+        octets = LINE_OCTETS if self._line else _REQUEST_LINE_OCTETS
+        last = min(stop, limit)
+        for at in range(self._seen, last, _AT_ONCE):
+            if bytes(buffer[at : min(at + _AT_ONCE, last)]).translate(None, octets):
+                raise ProtocolError(400, "bare CR, bare LF or another octet that no line holds (RFC 9112 section 2.2)")
+        if stop <= limit:
+            return
+        if self._line:
+            raise ProtocolError(431, "field line too long (RFC 6585 section 5)")
+        if buffer.find(b" ", self._start, limit) < 0:  # not the URI is too long, which 414 would say
+            raise ProtocolError(400, "method too long (RFC 9112 section 3)")
+        raise ProtocolError(414, "request line too long (RFC 9112 section 3)")

@@ -21,11 +21,12 @@ _IPV6 = b"|".join(
         rb"(?:(?:%b:){0,6}%b)?::" % (_GROUP, _GROUP),
     ]
 )
-# reg-name and IPv4 in one: unreserved / pct-encoded / sub-delims; IP-literal in brackets (RFC 3986 section 3.2.2)
+# reg-name and IPv4 in one: unreserved / pct-encoded / sub-delims; IP-literal in brackets (RFC 3986 section 3.2.2).
+# Possessive, as nothing that may follow could be part of it: else each octet is remembered, to be given back.
 _UNRESERVED_OR_SUB = rb"._~!$&'()*+,;=0-9A-Za-z-"
 _HOST = (
     rb"(?:\[(?:" + _IPV6 + rb")\]|\[[vV][0-9A-Fa-f]+\.[:" + _UNRESERVED_OR_SUB + rb"]+\]"
-    rb"|(?:[" + _UNRESERVED_OR_SUB + rb"]|%[0-9A-Fa-f]{2})*)"
+    rb"|(?:[" + _UNRESERVED_OR_SUB + rb"]++|%[0-9A-Fa-f]{2})*+)"
 )
 # Host = uri-host [ ":" port ] (RFC 9110 section 7.2); an empty one is allowed there
 _HOST_FIELD = re.compile(_HOST + rb"(?::[0-9]{0,5})?")

@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from pyserve.protocol.errors import ApplicationError, Disconnected, ProtocolError
 from pyserve.protocol.exchange import Exchange, FileSpan, Receiving, Sending
-from pyserve.protocol.fields import TEXT
+from pyserve.protocol.fields import LONGEST_KNOWN, TEXT
 from pyserve.protocol.forwarded import Forwarding, Origin, split_host
 from pyserve.protocol.status import REASONS
 
@@ -70,7 +70,7 @@ class EnvironKeys:
             if self.header_map == "refuse":
                 raise ProtocolError(400, "underscore in a field name (header_map refuse; PEP 3333)")
             key = ""
-        if len(self.known) < _KNOWN_AT_MOST:
+        if len(self.known) < _KNOWN_AT_MOST and len(name) <= LONGEST_KNOWN:
             self.known[name] = key
         return key
 

@@ -156,6 +156,13 @@ def test_a_peer_cannot_fill_memory_with_names(table: RequestNames | ResponseName
     assert table.learn(b"x-new") in (b"x-new", Meaning.NONE)
 
 
+def test_a_peer_cannot_fill_memory_with_long_names() -> None:
+    table = RequestNames()
+    name = b"X" * (fields.LONGEST_KNOWN + 1)
+    assert table.learn(name) == name.lower()
+    assert not table.known
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

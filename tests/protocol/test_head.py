@@ -134,6 +134,9 @@ def test_wrong_heads(parse: Parser, octets: bytes, status: int, words: str) -> N
 def test_a_peer_cannot_fill_memory_with_methods_and_hosts(parse: Parser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_methods", {})
     monkeypatch.setattr(module, "_hosts", set())
+    read(b"%b / HTTP/1.1\r\nHost: %b\r\n\r\n" % (b"M" * 3000, b"h" * 3000), parse)
+    assert not module._methods
+    assert not module._hosts
     for n in range(2 * module._KNOWN_AT_MOST):
         exchange = read(b"M%d / HTTP/1.1\r\nHost: h%d\r\n\r\n" % (n, n), parse)
         assert exchange.method == f"M{n}"

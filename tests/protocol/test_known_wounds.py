@@ -79,6 +79,7 @@ WOUNDS: list[tuple[str, str, bytes, str]] = [
     ("CVE-2024-52304", "aiohttp", chunks(b"2;\nxx\r\n4c\r\n0\r\n\r\n" + HIDDEN), "400 close"),
     ("CVE-2021-22960", "llhttp", chunks(b"1 \n\r\n;x\r\n" + ZERO), "400 close"),
     ("CVE-2024-22019", "llhttp", chunks(b"1;a=" + b"b" * 2000), "400 close"),
+    ("CVE-2024-21647", "puma", chunks(b"5" + b";a" * 600 + b"\r\nhello\r\n" + ZERO), "400 close"),
     ("CVE-2023-39326", "Go", chunks((b"1;a=" + b"b" * 900 + b"\r\nx\r\n") * 40 + ZERO), "400 close"),
     # trailers
     ("CVE-2025-53643", "aiohttp", chunks(b"0\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"), "400 close"),
@@ -131,6 +132,22 @@ def test_cve_2023_46137_answers_are_in_the_order_of_their_requests() -> None:
 def test_cve_2019_15606_blanks_are_no_part_of_a_value() -> None:
     [request] = verdict(fields(b"X: a b \t ")).seen
     assert (b"x", b"a b") in request.fields
+
+
+# CVE-2026-44546 (daphne): what `str.splitlines` takes for the end of a line, in a handshake's head
+HANDSHAKE = (b"Upgrade: websocket", b"Connection: Upgrade", b"Sec-WebSocket-Version: 13")
+
+
+@pytest.mark.parametrize("octet", [b"\x0b", b"\x0c", b"\x1c", b"\x1d", b"\x1e"])
+def test_cve_2026_44546_controls_end_no_line(octet: bytes) -> None:
+    assert str(verdict(fields(*HANDSHAKE, b"X-A: a" + octet + b"X-Smuggled: yes"))) == "400 close"
+
+
+@pytest.mark.parametrize("octets", [b"\x85", b"\xe2\x80\xa8"], ids=["NEL", "LINE SEPARATOR"])
+def test_cve_2026_44546_octets_past_ascii_end_no_line(octets: bytes) -> None:
+    [request] = verdict(fields(*HANDSHAKE, b"X-A: a" + octets + b"X-Smuggled: yes")).seen
+    assert (b"x-a", b"a" + octets + b"X-Smuggled: yes") in request.fields
+    assert not any(name == b"x-smuggled" for name, _ in request.fields)
 
 
 def test_cve_2022_29361_content_is_content() -> None:

@@ -133,6 +133,7 @@ BAD_SECTIONS = [
     ("folded first", b"GET / HTTP/1.1\r\n\tA: b\r\nC: d\r\nE: f\r\n\r\n", 400),
     ("bare LF", GOOD + b"E: f\ng\r\n\r\n", 400),
     ("bare CR", GOOD + b"E: f\rg\r\n\r\n", 400),
+    ("bare CR and bare LF", GOOD + b"E: f\rg\n\r\n", 400),
     ("control", GOOD + b"E: \x01\r\n\r\n", 400),
     ("too long", GOOD + b"E: " + b"f" * 48 + b"\r\n\r\n", 431),
     ("too many", GOOD + b"E: f\r\n" * 3 + b"\r\n", 431),
@@ -158,8 +159,8 @@ class Watched(bytearray):
 
     touched = 0
 
-    def find(self, sub: bytes, start: int = 0) -> int:  # type: ignore[override]
-        found = super().find(sub, start)
+    def find(self, sub: bytes, start: int = 0, *end: int) -> int:  # type: ignore[override]
+        found = super().find(sub, start, *end)
         self.touched += (len(self) if found < 0 else found + 1) - start
         return found
 

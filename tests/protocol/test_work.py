@@ -32,6 +32,7 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 # name -> what begins the message, what is repeated, what ends it
 SHAPES: dict[str, tuple[bytes, bytes, bytes]] = {
     "a long target": (b"GET /", b"y", b" HTTP/1.1\r\nHost: a\r\n\r\n"),
+    "a long host": (b"GET / HTTP/1.1\r\nHost: a", b".y", b"\r\n\r\n"),
     "a long field": (GET + b"X: ", b"y", b"\r\n\r\n"),
     "blanks in a field": (GET + b"X:", b" ", b"y\r\n\r\n"),
     "many fields": (GET, b"".join(b"X-%d: yyyyyyyyyyyy\r\n" % number for number in range(50)), b"\r\n"),

@@ -140,9 +140,11 @@ def test_fields_cannot_pass_for_the_servers_own() -> None:
 
 def test_a_peer_cannot_fill_memory_with_names() -> None:
     keys = EnvironKeys("drop")
+    assert keys.learn(b"x" * 8000) == "HTTP_" + "X" * 8000
     for n in range(2 * wsgi._KNOWN_AT_MOST):
         assert keys.learn(b"x-%d" % n) == f"HTTP_X_{n}"
     assert len(keys.known) == wsgi._KNOWN_AT_MOST
+    assert max(map(len, keys.known)) < 100
     assert keys.learn(b"x_new") == ""
 
 

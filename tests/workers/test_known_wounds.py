@@ -76,6 +76,17 @@ def test_cve_2020_7694_the_access_log_has_a_line_for_a_request(way: str, tmp_pat
 
 
 @BOTH
+def test_cve_2026_42544_octets_past_ascii_in_a_handshake_end_no_worker(way: str) -> None:
+    """(granian.) Whatever the answer is, others are served."""
+    key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    with working(way) as worker:
+        client = worker.connect()
+        client.send(request("/", "Upgrade: websocket\r\nConnection: Upgrade", key, "Sec-WebSocket-Protocol: \x80\xff"))
+        client.until(b"\r\n\r\n")
+        assert worker.connect().get()[1] == b"hello"
+
+
+@BOTH
 def test_cve_2018_1000164_cve_2020_7695_nothing_of_a_split_response_leaves(way: str) -> None:
     """(gunicorn, uvicorn.) The application's mistake is answered with 500: see tests/integration for its own fields."""
     with working(way) as worker:
