@@ -15,11 +15,12 @@ from pyserve.server.daemon import detach
 from pyserve.server.equipment import binding, equipped, preload, read_certificates, told
 from pyserve.server.ownership import give_logs
 from pyserve.server.pidfile import PidfileError
+from pyserve.server.seats import COULD_NOT_BOOT
 from pyserve.server.sockets import BindError
 from pyserve.server.takeover import Inheritance, Origin
 from pyserve.server.wakeup import Wakeup
 from pyserve.settings import EXIT_CONFIGURATION, Settings, SettingsError
-from pyserve.workers.application import ApplicationLoadError, prepare_import_path
+from pyserve.workers.application import EXIT_APPLICATION, ApplicationLoadError, prepare_import_path
 from pyserve.workers.hooks import HookError
 from pyserve.workers.identity import set_title
 from pyserve.workers.log_setup import check_files, open_log
@@ -32,6 +33,9 @@ EXIT_MASTER_BROKE: Final = 255
 
 EXIT_HOOK_FAILED: Final = 1
 """As with gunicorn, of a hook before the first worker or after the last; one in between breaks the master."""
+
+
+_REASONS: Final = {COULD_NOT_BOOT: "Worker failed to boot.", EXIT_APPLICATION: "App failed to load."}
 
 
 def serve(settings: Settings, *, entry: Entry | None = None, remarks: Iterable[str] = ()) -> int:
@@ -56,6 +60,7 @@ def serve(settings: Settings, *, entry: Entry | None = None, remarks: Iterable[s
     log.info("Starting pyserve %s", __version__)
     for remark in (*remarks, *(_remarks(given, titled) if before is None else ())):
         log.warning("%s", remark)
+    code = EXIT_MASTER_BROKE
     try:
         wakeup.install()
         with equipped(settings, log, wakeup, origin, entry or run, before) as equipment:
@@ -69,7 +74,10 @@ def serve(settings: Settings, *, entry: Entry | None = None, remarks: Iterable[s
         return code
     finally:
         wakeup.close()
-        log.info("Shutting down: Master")
+        say = log.error if code else log.info
+        say("Shutting down: Master")
+        if code in _REASONS:
+            say("Reason: %s", _REASONS[code])
     if equipment.hooks.broken:
         return EXIT_MASTER_BROKE
     return code if equipment.hooks.on_exit() else EXIT_HOOK_FAILED

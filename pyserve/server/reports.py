@@ -78,7 +78,7 @@ class Reports:
         if code == 0 or (by_master and code != -signal.SIGKILL):
             self._log.debug("Worker (pid:%s) is gone", child.pid)
         elif code > 0:
-            self._log.error("Worker (pid:%s) exited with code %s", child.pid, code)
+            self._log.error("Worker (pid:%s) exited with code %s.", child.pid, code)
         elif code == -signal.SIGKILL and not by_master:
             verdict = self._killer.verdict()
             self._log.error(

@@ -62,6 +62,8 @@ def test_workers_that_cannot_boot_end_the_server(server, mode, code):
     assert server.end() == code
     log = server.log()
     assert f"No worker can boot: giving up with exit code {code}" in log
+    reason = "App failed to load." if code == 4 else "Worker failed to boot."
+    assert re.search(rf"\[ERROR\] Shutting down: Master\n.*\[ERROR\] Reason: {reason}\n$", log)
     reason = {"raise": "RuntimeError: unexpected", "exit": "SystemExit: told to"}.get(mode, "\u00fcbrigens")
     assert log.count(reason) == 1, "a reason that all share is told once"
     assert log.count("Booting worker") <= 3

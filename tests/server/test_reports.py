@@ -32,7 +32,7 @@ def a_request(target: bytes, arrived: float) -> SimpleNamespace:
 
 EXITS = [
     (0, set(), "debug", "Worker (pid:42) is gone"),
-    (1, set(), "error", "Worker (pid:42) exited with code 1"),
+    (1, set(), "error", "Worker (pid:42) exited with code 1."),
     (-9, set(), "error", "Worker (pid:42) was sent SIGKILL! Perhaps out of memory?"),
     (-9, {signal.SIGKILL}, "error", "Worker (pid:42) was sent SIGKILL!"),
     (-11, set(), "error", "Worker (pid:42) was sent SIGSEGV!"),
@@ -114,10 +114,10 @@ def test_a_reason_that_all_share_is_told_once(log):
     reports.exit(Child(3, 3, 0, 0, None, failure=bytearray(b"\x03something else")), 3, None)
     assert [text for _, text in log.said] == [
         "Worker (pid:1) could not boot: no module",
-        "Worker (pid:1) exited with code 4",
-        "Worker (pid:2) exited with code 4",
+        "Worker (pid:1) exited with code 4.",
+        "Worker (pid:2) exited with code 4.",
         "Worker (pid:3) could not boot: something else",
-        "Worker (pid:3) exited with code 3",
+        "Worker (pid:3) exited with code 3.",
     ]
 
 
