@@ -62,7 +62,7 @@ class Trusted:
             elif name.startswith(("/", "unix")):
                 self._words.add(name)
             elif "/" in name:
-                self._networks.append(ipaddress.ip_network(name))
+                self._networks.append(_network(name))
             elif (address := _address(name)) is not None:
                 self._addresses.add(address)
 
@@ -98,6 +98,16 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     except ValueError:
         return None
     return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """A network; one of IPv4 addresses written as IPv6 ones (`::ffff:10.0.0.0/104`) is the IPv4 one."""
+    network = ipaddress.ip_network(text)
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
+        first = network.network_address.ipv4_mapped
+        if first is not None:
+            return ipaddress.IPv4Network((first, network.prefixlen - 96))
+    return network
 
 
 class Origin(NamedTuple):
