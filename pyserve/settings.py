@@ -27,7 +27,7 @@ from pyserve.values.log_addresses import parse_statsd_address, parse_syslog_addr
 from pyserve.values.option import Group, Option, option_of, setting
 
 WorkerClass = Literal["sync", "async"]
-Interface = Literal["auto", "wsgi", "asgi"]
+Interface = Literal["auto", "wsgi", "asgi", "asgi2"]
 Hook = Callable[..., object] | None
 
 EXIT_CONFIGURATION: Final = 1
@@ -449,8 +449,8 @@ class Settings:
         Group.PROTOCOLS,
         "--interface",
         "auto",
-        kinds.choice("auto", "wsgi", "asgi", asgi3="asgi"),
-        "What the application is; auto: look at it.",
+        kinds.choice("auto", "wsgi", "asgi", "asgi2", asgi3="asgi"),
+        "What the application is; auto: look at it. asgi2 is for the callables of ASGI 2, which are called twice.",
         common_word=True,
         fallbacks=("UVICORN_INTERFACE",),
     )
@@ -458,7 +458,9 @@ class Settings:
         Group.PROTOCOLS,
         "--http --http-parser",
         "httptools",
-        kinds.choice("httptools", "h11", auto="httptools", fast="httptools", python="h11"),
+        kinds.choice(
+            "httptools", "h11", instead="httptools", others=("zttp",), auto="httptools", fast="httptools", python="h11"
+        ),
         "Which library parses a request's head.",
         common_word=True,
         fallbacks=("UVICORN_HTTP",),
@@ -468,7 +470,7 @@ class Settings:
         Group.PROTOCOLS,
         "--loop --asgi-loop",
         "auto",
-        kinds.choice("auto", "uvloop", "asyncio", none="asyncio"),
+        kinds.choice("auto", "uvloop", "asyncio", instead="auto", others=("zuvloop",), none="asyncio"),
         "The event loop; auto: uvloop where it is installed.",
         only="async",
         common_word=True,
@@ -490,7 +492,9 @@ class Settings:
         Group.PROTOCOLS,
         "--ws",
         "auto",
-        kinds.choice("auto", "none", **dict.fromkeys(("websockets", "websockets-sansio", "wsproto"), "auto")),
+        kinds.choice(
+            "auto", "none", instead="auto", **dict.fromkeys(("websockets", "websockets-sansio", "wsproto"), "auto")
+        ),
         "Whether ASGI applications are given WebSockets. pyserve speaks the protocol itself: libraries that uvicorn "
         "can be told to use, websockets, websockets-sansio and wsproto, all mean auto.",
         only="async",

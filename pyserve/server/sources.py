@@ -335,7 +335,7 @@ FIELDS: Final = _fields()
 
 def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     """(names of the settings, what would be right) for each contradiction."""
-    if settings.worker_class == "sync" and settings.interface == "asgi":
+    if settings.worker_class == "sync" and settings.interface.startswith("asgi"):
         yield ("worker_class", "interface"), "ASGI needs --worker-class async"
     if settings.interface == "wsgi" and settings.lifespan == "on":
         yield ("interface", "lifespan"), "WSGI has no lifespan; take --lifespan auto"

@@ -9,7 +9,7 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from pyserve.values import processors
@@ -22,7 +22,8 @@ _LONGEST = 1_000_000_000.0  # seconds; people write 999999999 for "never"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt]?)(?:i?b)?)", re.ASCII | re.IGNORECASE)
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|)", re.ASCII | re.IGNORECASE)
 _PREFIXED = re.compile(r"0(x[0-9a-f]{1,15}|o[0-7]{1,20}|b[01]{1,60})", re.ASCII | re.IGNORECASE)
-_ANYWHERE = "0.0.0.0:8000"
+_ANY_HOST = "0.0.0.0"
+_ANYWHERE = f"{_ANY_HOST}:8000"
 _SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 _TRUE = {"1", "true", "yes", "on", "y"}
 _FALSE = {"0", "false", "no", "off", "n"}
@@ -119,11 +120,14 @@ def seconds(*, zero: float = 0.0) -> Kind:
     return Kind("0 or more seconds such as 30, 0.5, 500ms or 2m", "SECONDS", parse)
 
 
-def choice(*names: str, **also: str) -> Kind:
-    """One of a few words, in any case. also: what other servers call some of them."""
+def choice(*names: str, instead: str = "", others: Collection[str] = (), **also: str) -> Kind:
+    """One of a few words, in any case. also: what other servers call some of them. instead: which of them is taken for
+    the `others` that only those servers have, and for a class of one's own, `module:Class`."""
     words = dict(zip(names, names, strict=True)) | also
 
     def parse(given: object) -> str:
+        if doubt(given):
+            return instead
         if not isinstance(given, str):
             raise ValueError
         word = given.strip().lower()
@@ -131,7 +135,11 @@ def choice(*names: str, **also: str) -> Kind:
             raise ValueError(near(word, names))
         return words[word]
 
-    return Kind(f"one of {', '.join(names)}", "|".join(names), parse)
+    def doubt(given: object) -> str:
+        is_theirs = instead and isinstance(given, str) and (given.strip().lower() in others or ":" in given.strip(":"))
+        return f"{instead} is taken" if is_theirs else ""
+
+    return Kind(f"one of {', '.join(names)}", "|".join(names), parse, doubt=doubt)
 
 
 def level(*names: str, **also: str) -> Kind:
@@ -262,17 +270,22 @@ def url_path() -> Kind:
 
 
 def host() -> Kind:
-    """A host name or address without port, IPv6 with or without brackets."""
+    """A host name or address without port, IPv6 with or without brackets; an empty one is what uvicorn makes of it."""
 
     def parse(given: object) -> str:
         name = one_line(given).strip()
+        if not name:
+            return _ANY_HOST
         bare = name.strip("[]")
         if not bare:
             raise ValueError
         parse_address(f"[{bare}]:1" if ":" in bare else f"{bare}:1")
         return bare
 
-    return Kind("a host name or an address, without port", "HOST", parse)
+    def doubt(given: object) -> str:
+        return "" if str(given).strip() else f"{_ANY_HOST} is taken"
+
+    return Kind("a host name or an address, without port", "HOST", parse, doubt=doubt)
 
 
 def addresses() -> Kind:

@@ -89,9 +89,20 @@ def load(settings: Settings) -> Application:
         found = _call(found, name, (), {})
     if not callable(found):
         raise ApplicationLoadError(f"{name!r} is {_a(found)}, not a callable{_callable_attribute(name, found)}")
+    if settings.interface == "asgi2":
+        return Application(_called_once(found), "asgi", name)
     if is_unmade(found):
         found = _call(found, name, (), {})
-    return Application(found, _interface(settings, found, name), name)
+    return Application(found, settings.interface if settings.interface != "auto" else _interface(found, name), name)
+
+
+def _called_once(app: Any) -> Any:
+    """An application of ASGI 2 as one of ASGI 3."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "asgi": {**scope["asgi"], "version": "2.0"}})(receive, send)
+
+    return application
 
 
 def choose_worker_class(settings: Settings, application: Application) -> WorkerClass:
@@ -240,9 +251,7 @@ def _call(factory: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     return made
 
 
-def _interface(settings: Settings, app: Callable[..., Any], name: str) -> Literal["wsgi", "asgi"]:
-    if settings.interface != "auto":
-        return settings.interface
+def _interface(app: Callable[..., Any], name: str) -> Literal["wsgi", "asgi"]:
     try:
         return recognise(app)
     except UnknownInterface as error:

@@ -201,6 +201,10 @@ DOUBTED: list[tuple[dict[str, Any], dict[str, str], str, str, object]] = [
     ({"bind": ("",)}, {}, "--bind: '' given, expected host:port", "bind", ("0.0.0.0:8000",)),
     ({"bind": ""}, {}, "bind: '' says nothing", "bind", ("127.0.0.1:8000",)),
     ({"bind": []}, {"PYSERVE_BIND": ":1"}, "bind: [] says nothing", "bind", ("0.0.0.0:1",)),
+    ({"http": "zttp"}, {}, "--http: 'zttp' given, expected one of httptools, h11; httptools is", "http", "httptools"),
+    ({"loop": "own.module:make"}, {}, "--loop: 'own.module:make' given, expected one of auto", "loop", "auto"),
+    ({"ws": "own.module:Class"}, {}, "--ws: 'own.module:Class' given, expected one of auto", "ws", "auto"),
+    ({"host": ""}, {}, "--host: '' given, expected a host name", "bind", ("0.0.0.0:8000",)),
     ({"root_path": "api"}, {}, "--root-path: 'api' given, expected a path such as /api; /api is", "root_path", "/api"),
 ]
 
@@ -244,7 +248,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, str], list[str], int]] = [
     ({"interface": "wsgi", "lifespan": "on"}, {}, ["--interface wsgi and --lifespan on"], 2),
     ({"factory": True, "app": "m:f()"}, {}, ["--factory and APP m:f()"], 2),
     ({"bind": ("a:1",), "uds": "/a"}, {}, ["--bind a:1 and --uds /a"], 2),
-    ({"interface": "asgi2"}, {}, ["one of auto, wsgi, asgi"], 2),
+    ({"worker_class": "sync", "interface": "asgi2"}, {}, ["--worker-class sync and --interface asgi2", "async"], 2),
     ({"paste": "a.ini"}, {}, ["--paste: 'a.ini' given, expected the path of an ini file", "there is no such file"], 2),
     ({"raw_paste_global_conf": ("a\\=b",)}, {}, ["--paste-global: ", "given, expected NAME=value"], 2),
     ({"body_buffer_size": "1g"}, {}, ["--body-buffer-size 1g and --body-buffer-total 67108864 (the default)"], 2),

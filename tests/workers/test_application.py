@@ -1,5 +1,6 @@
 """Finding applications: each module is written to a directory of its own and loaded from there."""
 
+import asyncio
 import itertools
 import os
 import sys
@@ -476,3 +477,29 @@ def test_an_ini_file_that_describes_none(write: Write, tmp_path: Path, text: str
     assert "\n" not in str(caught.value)
     assert bool(caught.value.traceback) == traced
     assert "loadwsgi.py" not in (caught.value.traceback or "")
+
+
+ASGI2 = """class App:
+    def __init__(self, scope):
+        self.scope = scope
+
+    async def __call__(self, receive, send):
+        await send((self.scope, await receive()))
+"""
+
+
+def test_an_application_of_asgi_2(write: Write) -> None:
+    found = load(Settings(app=f"{write(ASGI2)}:App", interface="asgi2"))
+    assert found.interface == "asgi"
+    sent: list[Any] = []
+
+    async def receive() -> str:
+        return "received"
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.5"}}
+    asyncio.run(found.callable(scope, receive, send))
+    assert sent == [({"type": "http", "asgi": {"version": "2.0", "spec_version": "2.5"}}, "received")]
+    assert scope["asgi"]["version"] == "3.0"
