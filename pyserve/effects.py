@@ -54,7 +54,7 @@ def _needs(settings: Settings) -> Iterator[tuple[str, object, Iterable[str]]]:
     yield "--ws auto", settings.ws != "none", _WEBSOCKET
     yield "--reload", settings.reload, [name for name in OPTIONS if name.startswith("reload_")]
     yield "--user", settings.user is not None, ["initgroups"]
-    unix = any(address.startswith("unix:") for address in settings.bind)
+    unix = any(address.startswith("unix:") and not address.startswith("unix:@") for address in settings.bind)
     yield "--bind unix:PATH", unix, ["unix_socket_mode", "unix_socket_owner"]
     yield "--daemon", settings.daemon, ["enable_stdio_inheritance"]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pyserve.workers import channel, deadlines
 from tests.tls import HOST, TlsPeer, client_context, issued, write_authority, write_certificate, write_crl
 from tests.workers import hands, serving
 from tests.workers.both import BOTH, WAYS, timeouts, working
@@ -404,6 +405,18 @@ def test_plain_http_is_told_where_it_is(way: str, method: str) -> None:
         lost.close()
         eventually(lambda: worker.slot.connections == 0)
         assert worker.log.count("plain HTTP request was sent to HTTPS port") == 1
+
+
+@EITHER
+def test_who_fails_the_handshake_and_leaves_is_not_waited_for(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (channel, deadlines):
+        monkeypatch.setattr(module, "LINGER", 1000.0)
+    with tls(way, **OFF) as worker:
+        with raw(worker) as connection:
+            connection.sendall(b"\x16\x03\x01\0\5hello")
+            connection.shutdown(socket.SHUT_WR)
+            rest(connection)
+        eventually(lambda: worker.slot.connections == 0 and "TLS with" in worker.log)
 
 
 @EITHER
