@@ -22,6 +22,7 @@ def commands() -> list[tuple[str, list[str]]]:
     for path in sorted(DEPLOY.iterdir()):
         text = path.read_text()
         found += [(path.name, shlex.split(line)) for line in re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)]
+        found += [(path.name, shlex.split(line)) for line in re.findall(r"^#     (pyserve .*)$", text, re.MULTILINE)]
         found += [
             (path.name, json.loads(line))
             for line in re.findall(r'^ *command: (\[.*"pyserve".*\])$', text, re.MULTILINE)
@@ -42,7 +43,9 @@ def test_commands(file: str, arguments: list[str], tmp_path: Path, monkeypatch: 
 
 
 def test_there_is_one_in_each_file() -> None:
-    assert {file for file, _ in commands()} >= {"shop.service", "compose.yaml", "kubernetes.yaml"}
+    platforms = {"shop.service", "compose.yaml", "kubernetes.yaml"}
+    proxies = {"nginx.conf", "nginx-stream.conf", "haproxy.cfg", "Caddyfile"}
+    assert {file for file, _ in commands()} >= platforms | proxies
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
