@@ -54,6 +54,8 @@ def serve(settings: Settings, *, entry: Entry | None = None, remarks: Iterable[s
     given, settings = settings, watching.adapted(systemd.with_its_sockets(settings))
     if takeover.is_trial():
         children.end(_trial(settings, log), log)
+    if takeover.is_later_life():
+        read_certificates(given)  # while there is a second chance
     before = takeover.inherited()
     detached = detach() if settings.daemon and before is None and os.getpid() != 1 else None
     wakeup = Wakeup(before.wakeup if isinstance(before, Inheritance) else None)
