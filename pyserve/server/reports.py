@@ -10,7 +10,7 @@ from pyserve.server.children import Child
 from pyserve.server.deaths import Killer, casualties, is_told
 from pyserve.server.events import Cause, Condemn, Kill, Linger, News, Reason
 from pyserve.workers.logs import ErrorLog
-from pyserve.workers.scoreboard import Slot
+from pyserve.workers.scoreboard import Slot, State
 
 _NEWS: Final = {
     News.RELOAD_DONE: "Reload: all workers are new",
@@ -20,6 +20,9 @@ _NEWS: Final = {
     News.SUCCESSOR_FAILED: "A successor could not boot, the old worker goes on; it will be tried again",
     News.WAITING: "The application does not start: waiting for a change of its files",
 }
+
+
+_ENDING: Final = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT, signal.SIGKILL}
 
 
 class Reports:
@@ -88,7 +91,8 @@ class Reports:
             self._log.error("Worker (pid:%s) was sent %s!", child.pid, _name(-code))
         if code and not (by_master and code != -signal.SIGKILL) and slot is not None:
             self._tell_of_requests(child, slot)
-            return bool(slot.booted_at) and not by_master and not is_told(slot)
+            served_on = bool(slot.booted_at) and slot.state is not State.DRAINING and not child.sent & _ENDING
+            return served_on and not is_told(slot)
         return False
 
     def _tell_of_requests(self, child: Child, slot: Slot) -> None:

@@ -22,6 +22,7 @@ from pyserve.workers.scoreboard import (
     TIMEOUTS_REQUEST,
     TIMEOUTS_WRITE,
     Scoreboard,
+    State,
 )
 from tests.server.journal import Log
 
@@ -79,6 +80,17 @@ def test_a_worker_that_died_without_a_request(log):
     witness.write(slot, [], time.monotonic_ns())
     assert Reports(log).exit(Child(1, 42, 0, 0, None), 3, slot), "it may have come since"
     assert log.said[-1] == ("info", "Worker (pid:42): no request was in progress 0.0 s before its end")
+
+
+def test_the_end_of_one_that_was_to_end_is_no_riddle(log):
+    """Also where it has cut somebody off, or was silent, and says so with its exit code."""
+    slot = Scoreboard(1, 2).slot(0)
+    slot.booted_at = 1
+    for sent in ({signal.SIGTERM}, {signal.SIGABRT, signal.SIGUSR1}):
+        assert not Reports(log).exit(Child(1, 42, 0, 0, None, sent=sent), 1, slot)
+    assert Reports(log).exit(Child(1, 42, 0, 0, None, sent={signal.SIGUSR1}), 1, slot)
+    slot.state = State.DRAINING
+    assert not Reports(log).exit(Child(1, 42, 0, 0, None), 1, slot)
 
 
 @pytest.mark.parametrize(("code", "sent", "booted"), [(0, set(), 1), (-15, {signal.SIGTERM}, 1), (4, set(), 0)])
