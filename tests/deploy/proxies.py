@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.servers import reserved_port
-from tests.integration.server import HOST, Server, wait_for
+from tests.integration.server import HOST, PATIENCE, Server, wait_for
 
 DEPLOY = Path(__file__).resolve().parents[2] / "docs" / "deploy"
 SOCKET = "/run/pyserve/pyserve.sock"
@@ -31,6 +31,22 @@ class Proxy:
     def log(self) -> str:
         """What it has printed."""
         return self._log.read_text()
+
+
+def through_a_websocket(connection: socket.socket, size: int) -> str:
+    """Open a WebSocket and read a message of so many octets."""
+    connection.settimeout(PATIENCE)
+    connection.sendall(
+        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n"
+    )
+    received = b""
+    while len(received.partition(b"\r\n\r\n")[2]) < size + 2:
+        data = connection.recv(65536)
+        assert data, received
+        received += data
+    assert received.startswith(b"HTTP/1.1 101 ")
+    return received[-size:].decode()
 
 
 def needs(program: str) -> pytest.MarkDecorator:

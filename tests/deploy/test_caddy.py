@@ -1,6 +1,7 @@
 """Caddy in front: docs/deploy/Caddyfile."""
 
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from tests import tls
-from tests.deploy.proxies import caddy, needs
+from tests.deploy.proxies import caddy, needs, through_a_websocket
 from tests.integration.server import Server
 from tests.lossless.load import load
 from tests.lossless.ways import one_way
@@ -42,6 +43,9 @@ def test_requests(behind: Behind, tmp_path: Path, app: str, options: tuple[str, 
             assert seen.items() >= expected.items()
             assert post(url, LARGE) == len(LARGE)
             assert post(url, iter([LARGE[:100_000]] * 20)) == 2_000_000
+        if app == "behind:asgi":
+            with socket.create_connection(("127.0.0.1", proxy.ports[80])) as connection:
+                assert through_a_websocket(connection, 12) == "ws 127.0.0.1"
 
 
 @one_way("async-wsgi")

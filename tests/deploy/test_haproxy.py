@@ -1,6 +1,7 @@
 """HAProxy in front: docs/deploy/haproxy.cfg."""
 
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from tests import tls
-from tests.deploy.proxies import haproxy, needs
+from tests.deploy.proxies import haproxy, needs, through_a_websocket
 from tests.integration.server import Server
 from tests.lossless.load import load
 from tests.lossless.ways import one_way
@@ -51,6 +52,12 @@ def test_requests(behind: Behind, tmp_path: Path, app: str, options: tuple[str, 
             assert (port, seen["client"], seen["scheme"]) == (port, "127.0.0.9", scheme)
             assert ask(client, url, LARGE)["octets"] == len(LARGE)
             assert ask(client, url, iter([LARGE[:100_000]] * 20))["octets"] == 2_000_000
+        if app == "behind:asgi":
+            for port in (80, 8080, 8081):
+                with socket.create_connection(
+                    (CLIENT, proxy.ports[port]), source_address=("127.0.0.9", 0)
+                ) as connection:
+                    assert through_a_websocket(connection, 12) == "ws 127.0.0.9"
     assert "DOWN" not in proxy.log()
 
 

@@ -1,6 +1,7 @@
 """nginx in front: docs/deploy/nginx.conf."""
 
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from tests import tls
-from tests.deploy.proxies import needs, nginx
+from tests.deploy.proxies import needs, nginx, through_a_websocket
 from tests.integration.server import Server
 from tests.lossless.load import load
 from tests.lossless.ways import one_way
@@ -92,6 +93,19 @@ def test_a_prefix_that_stays_on(behind: Behind, get: Any, tmp_path: Path, certif
         server = behind(app, *options)
         with nginx(server, directory, certificate) as proxy:
             assert get(f"{proxy.url()}/kept/items") == {"url": f"{proxy.url()}/kept/items"}
+
+
+def test_websockets(behind: Behind, tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    server = behind("behind:asgi")
+    with nginx(server, tmp_path, certificate) as proxy:
+        for port in (80, 8080):
+            with socket.create_connection((CLIENT, proxy.ports[port])) as connection:
+                assert through_a_websocket(connection, 12) == "ws 127.0.0.1"
+        with (
+            socket.create_connection((CLIENT, proxy.ports[443])) as connection,
+            tls.client_context().wrap_socket(connection, server_hostname=tls.HOST) as encrypted,
+        ):
+            assert through_a_websocket(encrypted, 13) == "wss 127.0.0.1"
 
 
 @one_way("sync")

@@ -22,6 +22,12 @@ def wsgi(environ, start_response):
 
 
 async def asgi(scope, receive, send):
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": f"{scope['scheme']} {scope['client'] and scope['client'][0]}"})
+        await receive()
+        return
     if scope["type"] != "http":
         raise NotImplementedError(scope["type"])
     octets, more = 0, True
