@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -154,6 +155,8 @@ class Notified:
         """seconds: how long `changed` waits. ImportError without watchfiles."""
         from watchfiles import watch
 
+        # It says of each change that there was one: a log that is written in a watched directory would have no end.
+        logging.getLogger("watchfiles").setLevel(logging.WARNING)
         self._choice = choice
         milliseconds = max(20, int(seconds * 1000))
         self._told = watch(

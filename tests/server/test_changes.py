@@ -1,5 +1,6 @@
 """Which files have changed, by looking and by being told."""
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -142,6 +143,7 @@ def test_searched_tells_each_change_once(root):
 def test_notified(root):
     pytest.importorskip("watchfiles")
     watched = Notified(Choice([str(root)]), 0.05)
+    assert not logging.getLogger("watchfiles.main").isEnabledFor(logging.INFO), "each would be told in a user's log"
     expected = change_all(root) | {str(root / "env" / "lib.py")}  # one more than needed, of an environment
     found: set[str] = set()
     end = time.monotonic() + PATIENCE
