@@ -27,6 +27,7 @@ _SIZE_LINE = re.compile(
     + _QUOTED
     + rb"))?)*)\r\n"
 )
+_PLAIN_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n").match  # without extensions
 # What has come of a line that has not ended
 _SIZE_LINE_BEGINS = re.compile(rb"[0-9A-Fa-f]{1,16}(?:[ \t;][\t\x20-\x7e\x80-\xff]*)?\r?")
 _LINE_AT_MOST = 1024  # octets of one chunk-size line; only extensions need more than 17
@@ -90,6 +91,7 @@ class ChunkedDecoder:
                 position += 2
                 self._part = _Part.SIZE
             elif self._part is _Part.SIZE:
+                position = self._whole_chunks(buffer, position, content)
                 after = self._size_line(buffer, position)
                 if after < 0:
                     break
@@ -98,6 +100,22 @@ class ChunkedDecoder:
                 position = self._trailer_section(buffer, position)
                 if self._part is _Part.TRAILERS:
                     break
+        return position
+
+    def _whole_chunks(self, buffer: bytes | bytearray, position: int, content: bytearray) -> int:
+        """Take chunks that are here whole and have no extensions: a body may have one for each octet. Whatever is
+        otherwise, wrong for one, is left; returns where that begins."""
+        room = self._limits.body - self.received
+        while (line := _PLAIN_SIZE_LINE(buffer, position)) is not None:
+            size = int(line[1], 16)
+            begin = line.end()
+            end = begin + size
+            if not 0 < size <= room or not buffer.startswith(b"\r\n", end):
+                break
+            content += buffer[begin:end]
+            room -= size
+            position = end + 2
+        self.received = self._limits.body - room
         return position
 
     def _at_line_end(self, buffer: bytes | bytearray, position: int) -> bool:

@@ -141,6 +141,7 @@ def test_content_has_its_limit_chunk_by_chunk() -> None:
     assert answer(b"2\r\nab\r\n4\r\n", limits) == 413  # before a single octet of it has come
     assert answer(b"6\r\n", limits) == 413
     assert answer(b"f" * 15 + b"\r\n", limits) == 413
+    assert answer(b"2\r\nab\r\n4\r\ncdef\r\n", limits) == 413  # nor when all of it is here
 
 
 def test_trailers_have_the_limits_of_a_head() -> None:
