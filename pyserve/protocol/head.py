@@ -195,10 +195,16 @@ def _keeps(connection: bytes, version: str) -> bool:
 
 
 def _asks_for_websocket(exchange: Exchange) -> bool:
-    """Tell whether a request would go on with WebSocket (RFC 6455 section 4.2.1, points 1, 3 and 4)."""
+    """Tell whether a request would go on with WebSocket (RFC 6455 section 4.2.1).
+
+    Without a key and a version it is nothing of RFC 6455's: an older protocol, or a test of what servers do. Such an
+    Upgrade is ignored, as RFC 9110 section 7.8 allows.
+    """
     if exchange.method != "GET" or exchange.version != "1.1" or exchange.length != 0:
         return False  # its content would have to be read before the protocol changes (RFC 9110 section 7.8)
     index = exchange.index
+    if b"sec-websocket-key" not in index and b"sec-websocket-version" not in index:
+        return False
     return b"websocket" in options(index[b"upgrade"]) and b"upgrade" in options(index[b"connection"])
 
 

@@ -178,6 +178,7 @@ class Http1Wire:
         the new protocol's, as is all that comes from now on (RFC 9110 section 7.8)."""
         config = self.config
         exchange.status, exchange.block, exchange.sending = 101, block, Sending.BODY
+        exchange.declared, exchange.has_content = None, False
         self.out.append(b"".join((STATUS_LINES[101], config.date, config.server, block, b"\r\n")))
         ahead = bytes(self.ahead[self._position :])
         self._use(len(self.ahead))

@@ -206,7 +206,8 @@ class Registry:
         return False
 
     def busy_with(self) -> list[Exchange]:
-        """The requests in progress: that which holds the loop first, then the oldest ones. For any thread.
+        """The requests in progress: that which holds the loop first, then the oldest ones, then WebSockets, which may
+        have been there for days. For any thread.
 
         Where there are many connections only those are found that have waited for something.
         """
@@ -217,7 +218,7 @@ class Registry:
             found = [stream.exchange for stream in tuple(self.streams)]
             exchanges = [exchange for exchange in found if exchange is not None]
         # A task that started at once is not among those that wait until its first wait.
-        exchanges.sort(key=lambda exchange: (waiting.get(exchange) not in (None, current), exchange.arrived))
+        exchanges.sort(key=lambda each: (waiting.get(each) not in (None, current), each.status == 101, each.arrived))
         return exchanges
 
     def has_more_than_its_share(self) -> bool:

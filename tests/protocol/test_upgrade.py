@@ -10,7 +10,8 @@ from tests.protocol.conversation import LIMITS, both_parsers
 from tests.protocol.http1_peer import TAIL, answer, sent
 from tests.protocol.messages import fields, post
 
-ASKS = [b"Connection: Upgrade", b"Upgrade: websocket"]
+ASKS = [b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
+KEY = ASKS[-1]
 
 
 def open_wire(parse: Parser = PARSERS["httptools"]) -> Http1Wire:
@@ -19,16 +20,21 @@ def open_wire(parse: Parser = PARSERS["httptools"]) -> Http1Wire:
 
 UPGRADES = [
     ("as browsers ask", fields(*ASKS)),
-    ("in another case, among other options", fields(b"connection: keep-alive, UPGRADE", b"UPGRADE: h2c, WebSocket")),
-    ("fields that come twice", fields(b"Connection: a", b"Connection: upgrade", b"Upgrade: b", b"Upgrade: websocket")),
+    (
+        "in another case, among other options",
+        fields(b"connection: keep-alive, UPGRADE", b"UPGRADE: h2c, WebSocket", KEY),
+    ),
+    ("fields that come twice", fields(b"Connection: a", b"Connection: upgrade", b"Upgrade: b", *ASKS[1:])),
     ("no content, in so many words", fields(*ASKS, b"Content-Length: 0")),
-    ("no key, which is for the handshake to say", fields(*ASKS, b"Sec-WebSocket-Version: 8")),
+    ("no key, which is for the handshake to say", fields(*ASKS[:2], b"Sec-WebSocket-Version: 8")),
 ]
 ORDINARY = [
-    ("no Connection", fields(b"Upgrade: websocket")),
-    ("another Connection", fields(b"Upgrade: websocket", b"Connection: keep-alive")),
-    ("no Upgrade", fields(b"Connection: upgrade")),
-    ("another Upgrade", fields(b"Connection: upgrade", b"Upgrade: websockets")),
+    ("nothing of RFC 6455", fields(*ASKS[:2])),
+    ("what came before it", fields(*ASKS[:2], b"Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5")),
+    ("no Connection", fields(*ASKS[1:])),
+    ("another Connection", fields(*ASKS[1:], b"Connection: keep-alive")),
+    ("no Upgrade", fields(b"Connection: upgrade", KEY)),
+    ("another Upgrade", fields(b"Connection: upgrade", b"Upgrade: websockets", KEY)),
     ("another method", post(*ASKS)),
     ("content", fields(*ASKS, b"Content-Length: 2") + b"ab"),
     ("content in chunks", fields(*ASKS, b"Transfer-Encoding: chunked") + b"0\r\n\r\n"),

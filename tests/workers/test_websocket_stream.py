@@ -36,7 +36,8 @@ class Recorded:
 
 @BOTH
 @pytest.mark.parametrize(("kind", "http"), [("tcp", "httptools"), ("unix", "h11"), ("tls", "httptools")])
-def test_from_the_handshake_to_the_end(loop: str, kind: str, http: str) -> None:
+def test_from_the_handshake_to_the_end(monkeypatch: pytest.MonkeyPatch, loop: str, kind: str, http: str) -> None:
+    monkeypatch.setattr("pyserve.workers.deadlines.LINGER", 60.0)  # no need to, where both have closed
     app = Recorded()
     with serving(app, kind=kind, loop=loop, http=http, lifespan="off") as served:
         peer = Peer(served, "Sec-WebSocket-Protocol: a", path="/a?b")
@@ -372,6 +373,10 @@ def test_pings_that_nobody_reads_the_answers_of_are_not_answered_without_end() -
         [stream] = served.worker._registry.streams
         assert not stream.reading
         assert stream.transport.get_write_buffer_size() < 1_000_000
+        reader = threading.Thread(target=lambda: (peer.client.take(1 << 20), peer.client.socket.close()))
+        reader.start()
+        eventually(lambda: stream.reading or stream not in served.worker._registry.streams)
+        reader.join()
 
 
 def test_many_tiny_frames_keep_nobody_waiting() -> None:
@@ -410,3 +415,19 @@ def test_it_counts_for_max_requests() -> None:
         Peer(served)
         Peer(served)
         served.hear(b"W")
+
+
+def test_requests_are_named_before_websockets() -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await echo(scope, receive, send)
+        await receive()
+        await receive()
+
+    with serving(application, lifespan="off") as served:
+        Peer(served, path="/socket")
+        client = served.connect()
+        client.send(request("/asked"))
+        registry = served.worker._registry
+        eventually(lambda: len(registry.tasks) == 2)
+        assert [exchange.target for exchange in registry.busy_with()] == [b"/asked", b"/socket"]

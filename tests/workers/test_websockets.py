@@ -114,11 +114,14 @@ def test_one_that_is_accepted_while_draining_is_closed_as_well() -> None:
             await asyncio.sleep(0.01)
         await echo(scope, receive, send)
 
-    with serving(application, lifespan="off", graceful_timeout=10) as served:
+    with serving(application, lifespan="off", graceful_timeout=30, stream_grace=20) as served:
         client = served.connect()
         client.send(handshake())
         eventually(lambda: len(served.worker._registry.tasks) == 1)
         served.crew.drain()
+        websockets = served.worker._registry.websockets
+        assert websockets is not None
+        eventually(lambda: websockets.retiring)
         accepts.set()
         assert client.until(b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
         assert client.take(4) == b"\x88\x02\x03\xf4"
