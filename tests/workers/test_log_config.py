@@ -115,6 +115,7 @@ def test_other_handlers_than_those_of_the_defaults(log: ErrorLog, tmp_path: Path
 def test_only_handlers(log: ErrorLog, tmp_path: Path) -> None:
     given = config(tmp_path / "file.log")
     del given["loggers"]
+    given["handlers"]["file"]["delay"] = True  # no logger has it: nobody would close its file
     log_config.apply(Settings(logconfig_dict=given))
     log.info("x")
     assert "[INFO] x" in (tmp_path / "error.log").read_text()
