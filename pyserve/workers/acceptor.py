@@ -65,6 +65,9 @@ class Host(Protocol):
     def has_more_than_its_share(self) -> bool:
         """Whether other workers hold clearly fewer."""
 
+    def say_full(self) -> None:
+        """As many are open as may be, and somebody waits."""
+
 
 class Acceptor:
     """The listeners of one worker.
@@ -235,6 +238,7 @@ class Acceptor:
         if self.state is Accepting.FULL:
             # Either way the listeners stay readable: they are looked at again when there may be room.
             self._unwatch()
+            self._host.say_full()
             if not self._host.make_room():
                 self._loop.call_later(_LOOK_AGAIN, self._look_for_idle)
 

@@ -93,6 +93,7 @@ class Crew:
         self.config.server, self.config.extra = _lines_of(settings)
         self.counters = context.slot.thread(0).words
         self.connections = _connections(settings)
+        self._is_scarce = not 0 < (settings.worker_connections or 0) <= self.connections
         self.certificates = context.certificates
         if self.certificates is not None and self.certificates.look(self.log, settled=True):
             self.log.debug("The certificates have changed since the master read them")
@@ -298,6 +299,13 @@ class Crew:
         """The application has raised: its traceback, once, with the request."""
         words[ERRORS] += 1
         self.log.exception("Error handling request %s", request_line(exchange), exc_info=error)
+
+    def say_full(self) -> None:
+        """As many connections are open as may be, and somebody waits. Said once, where no setting wants it so."""
+        if self._is_scarce:
+            self._is_scarce = False
+            text = "File descriptors allow for no more than %d connections: idle ones give way, others wait"
+            self.log.warning(text, self.connections)
 
     def log_refusal(self, connection: Connection, text: str) -> None:
         """A peer's message was refused before there was an exchange."""

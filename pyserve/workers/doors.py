@@ -176,6 +176,7 @@ class Doors:
         """Close the connection that has been idle for longest, if somebody waits; pause when none is idle."""
         if not _readable(door.listener):
             return False
+        self._deck.crew.say_full()
         table = self._deck.table
         while (fd := self._longest_idle()) is not None:
             connection = table.claim(fd)

@@ -231,6 +231,10 @@ class Registry:
             in_flight, board.mean_in_flight()
         )
 
+    def say_full(self) -> None:
+        """As many are open as may be, and somebody waits."""
+        self.crew.say_full()
+
     def _flush(self, access: Access) -> None:
         self._flushing = False
         access.tick()

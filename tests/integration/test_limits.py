@@ -110,4 +110,4 @@ def test_descriptors_run_out(serve: Serve, app: str) -> None:
         receive_until(connections[-1], b"hello\n")
     with server.client() as client:
         assert client.get("/").text == "hello\n"
-    assert len(server.logged(r"[Ff]ew file descriptors")) <= 1
+    assert len(server.logged(r"[Ff]ile descriptors")) == 1

@@ -143,6 +143,9 @@ class Others:
     def make_room(self) -> bool:
         return False
 
+    def say_full(self) -> None:
+        """Nobody asks."""
+
     def has_more_than_its_share(self) -> bool:
         return self.crowded
 

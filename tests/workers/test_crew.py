@@ -240,6 +240,17 @@ def test_how_many_connections(muster: Muster) -> None:
     assert muster(worker_connections=soft * 2).connections <= most
 
 
+@pytest.mark.parametrize(("wanted", "said"), [(None, 1), (1_000_000_000, 1), (7, 0)])
+def test_that_descriptors_allow_for_no_more_connections_is_said_once(
+    muster: Muster, tmp_path: Path, wanted: int | None, said: int
+) -> None:
+    crew = muster(worker_connections=wanted)
+    crew.say_full()
+    crew.say_full()
+    log = (tmp_path / "error.log").read_text()
+    assert log.count(f"File descriptors allow for no more than {crew.connections} connections") == said
+
+
 # Exchanges
 
 
