@@ -125,6 +125,7 @@ class WebSocketCall:
         else:
             socket.close(message.get("code", Code.NORMAL.value), message.get("reason") or "")
             self._phase = Phase.CLOSED
+            self._exchange.sending = Sending.DONE  # what the application does from now on is not for the client
 
     def _answer(self, kind: str, message: Message) -> None:
         """The application's first word decides."""

@@ -173,6 +173,7 @@ class WebSocketStream(HandshakeStream):
             return
         self.exchange = None
         self.wire.lose()
+        self.wire.exchange = None  # they hold each other
         counters, socket = self.registry.crew.counters, self.socket
         counters[BYTES_OUT] += socket.sent
         counters[BYTES_IN] += socket.received

@@ -8,6 +8,7 @@ import pytest
 from pyserve.protocol.asgi import Message, ScopeTemplate
 from pyserve.protocol.asgi_websocket import WebSocketCall, websocket_scope
 from pyserve.protocol.errors import ApplicationError, Disconnected
+from pyserve.protocol.exchange import Sending
 from pyserve.protocol.forwarded import PROTO, Forwarding, Trusted
 from pyserve.protocol.websocket import State, Terms, WebSocket
 from pyserve.protocol.websocket_handshake import Handshake
@@ -120,6 +121,7 @@ def test_from_accept_to_close(peer: Peer) -> None:
     peer.send("send", text=None, bytes=bytearray(b"b"))
     peer.send("send", text="")
     peer.send("close", code=4000, reason="ä")
+    assert peer.exchange.sending is Sending.DONE
     frames = [(0x81, b"a"), (0x82, b"b"), (0x81, b""), (0x88, b"\x0f\xa0" + "ä".encode())]
     assert sent(peer.socket) == frames
     for _ in range(2):

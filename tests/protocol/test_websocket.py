@@ -3,6 +3,8 @@
 import zlib
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pyserve.protocol.deflate import Agreement
 from pyserve.protocol.errors import ApplicationError, Disconnected
@@ -244,6 +246,25 @@ def test_a_connection_that_is_lost(how: str) -> None:
     assert taken(socket) == ["Hello"]
     with pytest.raises(Disconnected):
         socket.send("late")
+
+
+# Whatever comes
+
+FRAMES = st.one_of(
+    st.builds(frame, st.sampled_from([CONTINUATION, TEXT, BINARY]), st.binary(max_size=300), fin=st.booleans()),
+    st.builds(frame, st.just(TEXT), st.text(max_size=40).map(str.encode)),
+    st.builds(lambda data: frame(TEXT, deflated(data), rsv=4), st.text(max_size=40).map(str.encode)),
+    st.builds(frame, st.sampled_from([PING, PONG]), st.binary(max_size=125)),
+    st.builds(frame, st.integers(0, 15), st.binary(max_size=5), rsv=st.integers(0, 7), fin=st.booleans()),
+    st.binary(max_size=8),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(FRAMES, max_size=8).map(b"".join), st.integers(1, 400), st.booleans())
+def test_it_cannot_matter_how_octets_are_cut(octets: bytes, step: int, compresses: bool) -> None:
+    agreement = AGREED if compresses else None
+    assert converse(octets, step, agreement) == converse(octets, 1 << 20, agreement)
 
 
 # How much is held
