@@ -93,7 +93,7 @@ class WebSockets:
             self._look_later()
 
     def _judge(self, stream: WebSocketStream, beat: Beat, now: float) -> None:
-        if beat.pinged and stream.touched < beat.pinged and stream.reading:
+        if stream.touched < beat.pinged and stream.reading and self._timeout < inf:
             if now - beat.pinged > self._timeout:
                 stream.give_up(Code.SERVER_ERROR, "keepalive ping timeout")
         elif now - max(stream.touched, beat.pinged) >= self._interval:

@@ -61,6 +61,12 @@ def test_time_does_not_run_while_the_application_takes_nothing() -> None:
         assert heard == [b"a", b"b", b"c"]
 
 
+def test_pings_go_on_where_nobody_is_given_up() -> None:
+    with serving(echo, lifespan="off", ws_ping_interval=0.1, ws_ping_timeout=0.0) as served:
+        peer = Peer(served)
+        assert [peer.frame() for _ in range(3)] == [(0x89, b"")] * 3
+
+
 def test_no_pings() -> None:
     with serving(echo, lifespan="off", ws_ping_interval=0.0, ws_ping_timeout=0.1) as served:
         peer = Peer(served)
