@@ -5,12 +5,18 @@ need time, many connections or a worker are in tests/workers/test_known_wounds.p
 another one asks for /smuggled: no application may see it.
 """
 
+import tracemalloc
+
 import pytest
 
+from pyserve.protocol.deflate import Agreement
 from pyserve.protocol.errors import ApplicationError
+from pyserve.protocol.websocket import State
 from tests.protocol.conversation import verdict
 from tests.protocol.http1_peer import begin
 from tests.protocol.messages import GET, fields, post
+from tests.protocol.test_deflate import deflated
+from tests.protocol.websocket_peer import BINARY, CONTINUATION, frame, open_socket, taken
 
 HIDDEN = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 CHUNKED = b"Transfer-Encoding: chunked"
@@ -45,6 +51,7 @@ WOUNDS: list[tuple[str, str, bytes, str]] = [
     ("CVE-2025-69224", "aiohttp", post("Transfer-Encoding: chun\u212aed".encode(), content=ZERO), "400 close"),
     ("CVE-2020-11076", "puma", post(b"Transfer-Encoding: \tchunke d", b"Content-Length: 5", content=b"hello"),
      "400 close"),
+    ("CVE-2020-11077", "puma", post(CHUNKED + b"\x0c", content=ZERO) + HIDDEN, "400 close"),
     ("GHSA-753j-mpmx-qq6g", "tornado", post(CHUNKED, CHUNKED, content=ZERO), "400 close"),
     # ... and Content-Length beside it
     ("CVE-2023-47641", "aiohttp", post(b"Content-Length: 5", CHUNKED, content=ZERO), "400 close"),
@@ -192,3 +199,42 @@ def test_cve_2020_5236_nothing_backtracks() -> None:
     for value in (b"x" * 8000 + b"\x10", b" \t" * 4000 + b"\x10", b'"' + b"\\" * 8000):
         verdict_of = str(verdict(fields(b"Bad-Header: " + value)))
         assert verdict_of.startswith(("400", "200"))
+
+
+# WebSocket: (CVE, octets that are too much for a limit of 1 MiB). What they would become is never held.
+FRAGMENT = frame(CONTINUATION, b"a" * 65536, fin=False)
+TOO_MUCH = [
+    ("CVE-2021-21419, CVE-2026-44545", frame(BINARY, size=1 << 40) + b"a" * 100_000),
+    ("CVE-2026-44545", frame(BINARY, fin=False) + FRAGMENT * 40),
+    ("CVE-2018-1000518", frame(BINARY, deflated(b"\0" * 16_000_000), rsv=4)),
+]
+
+
+@pytest.mark.parametrize("octets", [pytest.param(each[1], id=each[0]) for each in TOO_MUCH])
+def test_a_message_that_is_too_large(octets: bytes) -> None:
+    socket = open_socket(max_size=1 << 20, agreement=Agreement())
+    tracemalloc.start()
+    try:
+        for at in range(0, len(octets), 65536):
+            socket.receive(octets[at : at + 65536])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (socket.state, socket.code) == (State.CLOSED, 1009)
+    assert not taken(socket)
+    assert peak < 4 << 20
+
+
+@pytest.mark.parametrize("content", [b"", b"a"], ids=["empty", "of an octet"])
+def test_cve_2026_48779_cve_2026_65623_very_many_fragments_take_neither_memory_nor_time(content: bytes) -> None:
+    """(ws, bandit.) The test's own deadline is the assertion about time."""
+    count = 200_000
+    octets = frame(BINARY, fin=False) + frame(CONTINUATION, content, fin=False) * count
+    socket = open_socket(max_size=1 << 20)
+    for at in range(0, len(octets), 65536):
+        socket.receive(octets[at : at + 65536])
+        while socket.behind:  # others have their turn
+            socket.proceed()
+        assert socket.pending < 20
+    socket.receive(frame(CONTINUATION))
+    assert taken(socket) == [content * count]
