@@ -53,6 +53,7 @@ def _needs(settings: Settings) -> Iterator[tuple[str, object, Iterable[str]]]:
     yield "--max-requests", settings.max_requests, ["max_requests_jitter"]
     yield "--ws auto", settings.ws != "none", _WEBSOCKET
     yield "--reload", settings.reload, [name for name in OPTIONS if name.startswith("reload_")]
+    yield "--control-socket", settings.control_socket, ["control_socket_mode"]
     yield "--user", settings.user is not None, ["initgroups"]
     unix = any(address.startswith("unix:") and not address.startswith("unix:@") for address in settings.bind)
     yield "--bind unix:PATH", unix, ["unix_socket_mode", "unix_socket_owner"]

@@ -60,10 +60,6 @@ def _gunicorn() -> Iterable[Foreign]:
     yield Foreign("sendfile", "--sendfile", "", True, files, negates=True)
     yield Foreign("tmp_upload_dir", "", "", None, "")
     yield Foreign("worker_tmp_dir", "--worker-tmp-dir", "DIR", None, "")  # heartbeats are in shared memory
-    socket = "there is no control socket; signals do what gunicornc does (docs/signals.md)"
-    yield Foreign("control_socket", "--control-socket", "PATH", None, socket)
-    yield Foreign("control_socket_mode", "--control-socket-mode", "INT", 0o600, "")
-    yield Foreign("control_socket_disable", "--no-control-socket", "", False, "")
     yield Foreign("spew", "--spew", "", False, "lines are not traced; try python -m trace")
     protocol = "HTTP is spoken; let nginx use proxy_pass instead of uwsgi_pass"
     yield Foreign("protocol", "--protocol", "STRING", "http", protocol)

@@ -399,6 +399,25 @@ class Settings:
         owners.mask(),
         "The permissions that unix sockets do not get.",
     )
+    control_socket: str | None = setting(
+        Group.PROCESSES,
+        "--control-socket",
+        None,
+        kinds.file(),
+        "Make a unix socket here, at which gunicorn's gunicornc shows and commands the server (docs/deploying.md); its "
+        "directory is made, too.",
+    )
+    control_socket_mode: int = setting(
+        Group.PROCESSES,
+        "--control-socket-mode",
+        0o600,
+        owners.mask("MODE"),
+        "The permissions of that socket: 384 is 0o600, which lets in nobody but its owner. Who is let in can stop the "
+        "server.",
+    )
+    control_socket_disable: bool = setting(
+        Group.PROCESSES, "--no-control-socket", False, kinds.switch(negates=False), "Make none, whatever is set."
+    )
     raw_env: tuple[str, ...] = setting(
         Group.PROCESSES,
         "--env -e",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from typing import Final
 
 from pyserve.server import signals
 from pyserve.server.children import Child
+from pyserve.server.control_desk import Desk
 from pyserve.server.equipment import Equipment
 from pyserve.server.events import (
     Action,
@@ -91,6 +93,8 @@ class Arbiter:
         self._selector.register(equipment.wakeup, selectors.EVENT_READ, self._hear_signals)
         if (watch := equipment.watch) is not None and watch.fd is not None:
             self._selector.register(watch.fd, selectors.EVENT_READ, partial(self._hear_watch, watch, watch.fd))
+        if equipment.control is not None:
+            equipment.control.attend(self._selector, Desk(equipment, self._supervisor, self._heed).answer)
         pipes = equipment.past.pipes if equipment.past else {}
         for member in self._supervisor.members:
             if member.pid is not None:
@@ -108,6 +112,8 @@ class Arbiter:
             self._reap()
             self._read_board()
             self._lives.look_for_parent()
+            if self._is.control is not None:
+                self._is.control.look(time.monotonic())
             self._tell(Tick())
             self._service.look(self._health(), time.monotonic())
             self._gauges.look(len(self._children), time.monotonic())
@@ -277,11 +283,7 @@ class Arbiter:
                 self._tell(Worn(member.age, Cause.MEMORY))
 
     def _slot_of(self, child: Child) -> Slot | None:
-        """None for an adopted worker that writes to a board which this life of the master cannot read."""
-        if not 0 <= child.slot < len(self._is.board):
-            return None
-        slot = self._is.board.slot(child.slot)
-        return slot if slot.age == child.age else None
+        return self._is.slot_of(child.slot, child.age)
 
     # Actions
 
@@ -335,6 +337,7 @@ class Arbiter:
             return
         self._reports.kill(order, self._slot_of(child))
         child.sent.add(order.signal)
+        self._is.record.killed += order.signal in (signal.SIGTERM, signal.SIGKILL)
         try:
             os.kill(order.pid, order.signal)
         except ProcessLookupError:

@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING
 
 from pyserve.server.bindfile import BindFile
 from pyserve.server.children import Entry, pipe
+from pyserve.server.control import Control, opened
 from pyserve.server.hooks import MasterHooks
 from pyserve.server.ownership import Owner
 from pyserve.server.pidfile import SECOND, Pidfile, PidfileError
 from pyserve.server.rebinding import Binding, rebind
 from pyserve.server.sockets import BindError, Listeners
-from pyserve.server.takeover import Handover, Inheritance, Origin
+from pyserve.server.takeover import Handover, Inheritance, Origin, Record
 from pyserve.server.wakeup import Interrupted, Wakeup
 from pyserve.server.watching import Watch, begin
 from pyserve.settings import Settings, SettingsError
 from pyserve.workers.application import Application, ApplicationLoadError, choose_worker_class, load
 from pyserve.workers.hooks import HookError
 from pyserve.workers.logs import ErrorLog
-from pyserve.workers.scoreboard import Scoreboard, room
+from pyserve.workers.scoreboard import Scoreboard, Slot, room
 
 if TYPE_CHECKING:
     from pyserve.workers.certificates import Certificates
@@ -56,12 +57,22 @@ class Equipment:
     certificates: Certificates | None
     pidfile: Pidfile | None
     bindfile: BindFile | None
+    control: Control | None
+    record: Record
     renews: bool
 
     @property
     def past(self) -> Inheritance | None:
         """What an earlier life of this process has left."""
         return self.before if isinstance(self.before, Inheritance) else None
+
+    def slot_of(self, index: int, age: int) -> Slot | None:
+        """A worker's slot; None for an adopted worker that writes to a board which this life of the master cannot
+        read."""
+        if not 0 <= index < len(self.board):
+            return None
+        slot = self.board.slot(index)
+        return slot if slot.age == age else None
 
 
 @contextlib.contextmanager
@@ -100,6 +111,9 @@ def equipped(
         bindfile = _bindfile(settings, listeners, log, before)
         if bindfile is not None:
             stack.callback(bindfile.remove)
+        control = _control(settings, log, before)
+        if control is not None:
+            stack.callback(control.close)
         application = _application(settings, log, past, wakeup) if settings.preload_app else None
         _say_how(settings, application, log)
         alive = past.alive if past else pipe()
@@ -123,6 +137,8 @@ def equipped(
             certificates=certificates,
             pidfile=pidfile,
             bindfile=bindfile,
+            control=control,
+            record=past.record if past is not None else Record(),
             renews=renews,
         )
 
@@ -253,6 +269,14 @@ def _pidfile(settings: Settings, log: ErrorLog, before: Inheritance | Handover |
     if last is not None and (wanted is None or wanted.path != last.path):
         last.remove()
     return wanted
+
+
+def _control(settings: Settings, log: ErrorLog, before: Inheritance | Handover | None) -> Control | None:
+    """The control socket; a second master's is beside that of the first until it is alone, as with the pid file."""
+    last = Control.take_over(before.control) if isinstance(before, Inheritance) else None
+    path = settings.control_socket if not settings.control_socket_disable else None
+    second = SECOND if path is not None and before is not None and before.parent else ""
+    return opened(path and path + second, settings.control_socket_mode, last, log)
 
 
 def _application(settings: Settings, log: ErrorLog, before: Inheritance | None, wakeup: Wakeup) -> Application | None:

@@ -99,6 +99,13 @@ class Worn:
 
 
 @dataclass(frozen=True, slots=True)
+class Oust:
+    """The worker is to stop gracefully now; another one is to come."""
+
+    age: int
+
+
+@dataclass(frozen=True, slots=True)
 class Retiring:
     """The worker goes by itself (somebody has sent it TERM) and accepts no more."""
 
@@ -170,6 +177,7 @@ Event = (
     | BootFailed
     | Beat
     | Worn
+    | Oust
     | Retiring
     | Exited
     | Reload

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterable
+from dataclasses import replace
 
 from pyserve.server import takeover
 from pyserve.server.children import Child
@@ -82,8 +83,10 @@ class Lives:
             pipes={child.age: child.fd for child in family if child.fd is not None},
             last_age=supervisor.last_age,
             wanted=supervisor.wanted,
+            record=replace(self._is.record, reloads=self._is.record.reloads + 1),
             pidfile=self._is.pidfile.path if self._is.pidfile is not None else None,
             bindfile=self._is.bindfile.hand_over() if self._is.bindfile is not None else None,
+            control=self._is.control.hand_over() if self._is.control is not None else None,
             parent=self.parent,
             successor=self.successor,
             threaded=sorted(self._is.hooks.threaded),
@@ -143,13 +146,21 @@ class Lives:
         self._is.listeners.shared = bool(self.successor)
         gone, self.parent = self.parent, 0
         self._is.hooks.server.master_pid, self._is.hooks.server.master_name = 0, self.name
-        pidfile = self._is.pidfile
-        if pidfile is None:
-            return
+        self._take_names(gone)
+
+    def _take_names(self, gone: int) -> None:
+        """Go on under the names that the master had which is gone."""
+        pidfile, control = self._is.pidfile, self._is.control
         try:
-            pidfile.rename(pidfile.path.removesuffix(SECOND), gone)
+            if pidfile is not None:
+                pidfile.rename(pidfile.path.removesuffix(SECOND), gone)
         except PidfileError as error:
             self._log.error("%s", error)
+        try:
+            if control is not None:
+                control.promote()
+        except OSError as error:
+            self._log.error("The control socket stays at %s: %s", control.path if control else "", error.strerror)
 
 
 def _scratch() -> int:

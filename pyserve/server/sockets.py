@@ -78,7 +78,7 @@ class Listeners:
 
     def names(self) -> list[str]:
         """The addresses as a person would type them, with the port that the kernel chose for port 0."""
-        return [_name(bound.sockets[min(bound.sockets)]) for bound in self._bounds if bound.sockets]
+        return [name_of(bound.sockets[min(bound.sockets)]) for bound in self._bounds if bound.sockets]
 
     def binds(self) -> list[str]:
         """The same in the form of `--bind`."""
@@ -141,7 +141,7 @@ class Listeners:
                 listener.close()
             bound.sockets.clear()
             if bound.made is not None and os.getpid() == self._pid and not self.shared:
-                _unlink_own(*bound.made)
+                unlink_own(*bound.made)
             bound.made = None
 
     def hand_over(self) -> tuple[list[dict[str, Any]], list[int]]:
@@ -288,7 +288,7 @@ def _open_unix(address: UnixAddress, options: Options) -> Bound:
         options.owner.take(path)
     except BaseException:
         listener.close()
-        _unlink_own(path, status.st_dev, status.st_ino)
+        unlink_own(path, status.st_dev, status.st_ino)
         raise
     listener.listen(options.backlog)
     listener.setblocking(False)
@@ -368,7 +368,7 @@ def compare_backlog(backlog: int, log: ErrorLog) -> None:
         log.warning("--backlog %d is over net.core.somaxconn: the kernel queues %d connections", backlog, most)
 
 
-def _name(listener: socket.socket) -> str:
+def name_of(listener: socket.socket) -> str:
     name = listener.getsockname()
     if listener.family == socket.AF_UNIX:
         path = os.fsdecode(name)
@@ -377,7 +377,7 @@ def _name(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"
 
 
-def _unlink_own(path: str, device: int, inode: int) -> None:
+def unlink_own(path: str, device: int, inode: int) -> None:
     with contextlib.suppress(OSError):
         status = os.lstat(path)
         if (status.st_dev, status.st_ino) == (device, inode):

@@ -82,6 +82,8 @@ class Spawner:
             self._selector.close()
             os.close(reader)
             os.close(self._is.alive[1])
+            if self._is.control:
+                self._is.control.leave_to_child()
             if self._is.watch:
                 self._is.watch.leave_to_child()
             for child in self._family.values():

@@ -6,7 +6,7 @@ question asked after every event: which seat is empty, and may it be filled now?
     event                    holder                           heir (see `rolling`)
     Ready                    serves                           takes the seat; the holder is told to go
     Worn                     serves; an heir comes in turn    -
-    Retiring                 leaves the seat, a new one comes -
+    Retiring, Oust           leaves the seat, a new one comes -
     Exited while serving     the seat is filled again         -
     Exited while booting     the seat waits, then is filled   the holder stays
 
@@ -46,6 +46,7 @@ from pyserve.server.events import (
     Linger,
     More,
     News,
+    Oust,
     Ready,
     Reason,
     Recall,
@@ -164,7 +165,7 @@ class Supervisor:
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """One event at monotonic time `now`. Events about workers that are gone are ignored."""
-        if isinstance(event, Started | SpawnFailed | Ready | BootFailed | Beat | Worn | Retiring | Exited):
+        if isinstance(event, Started | SpawnFailed | Ready | BootFailed | Beat | Worn | Oust | Retiring | Exited):
             member = self._staff.members.get(event.age)
             if member is not None:
                 self._about_worker(event, member, now)
@@ -201,12 +202,8 @@ class Supervisor:
                 self._ready(member, now)
             case Beat(_, at):
                 member.beat = max(member.beat, at)
-            case Worn(_, cause):
-                self._worn(member, cause, now)
-            case Retiring():
-                self._ready(member, now)
-                if member.life is Life.READY:
-                    self._staff.leave(member, now)
+            case Worn() | Oust() | Retiring():
+                self._departs(event, member, now)
             case BootFailed(_, code):
                 member.boot_code = code
                 if member.life is Life.BOOTING:
@@ -215,6 +212,18 @@ class Supervisor:
                 self._gone(member, None, now)
             case Exited(_, code):
                 self._gone(member, code, now)
+
+    def _departs(self, event: Worn | Oust | Retiring, member: Member, now: float) -> None:
+        """It goes, or is to go."""
+        match event:
+            case Worn(_, cause):
+                self._worn(member, cause, now)
+            case Oust() if self.phase is Phase.SERVING and member.life is not Life.LEAVING:
+                self._staff.retire(member, now)
+            case Retiring():
+                self._ready(member, now)
+                if member.life is Life.READY:
+                    self._staff.leave(member, now)
 
     def _about_all(self, event: Event, now: float) -> None:
         match event:

@@ -16,6 +16,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -72,14 +73,24 @@ def _directory() -> str:
         return real
 
 
+@dataclass(slots=True)
+class Record:
+    """What is counted over all lives. since: when the first began, monotonic seconds. killed: TERM and KILL sent to
+    workers."""
+
+    since: float = field(default_factory=time.monotonic)
+    reloads: int = 0
+    killed: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Inheritance:
     """What one life of the master leaves to the next.
 
     pipes: by age, the read ends of the workers' pipes. wakeup: both ends of the socket that signal numbers are
     written to; what has come and was not read yet is for the next life. wanted: how many workers there should have
-    been. pidfile: the file with our number. bindfile: by its `hand_over`. parent, successor: the other masters, 0 for
-    none (see `lives`). threaded: the hooks that have started threads, which end.
+    been. pidfile: the file with our number. bindfile, control: by their `hand_over`. parent, successor: the other
+    masters, 0 for none (see `lives`). threaded: the hooks that have started threads, which end.
     """
 
     listeners: list[dict[str, Any]]
@@ -90,8 +101,10 @@ class Inheritance:
     pipes: dict[int, int]
     last_age: int
     wanted: int
+    record: Record = field(default_factory=Record)
     pidfile: str | None = None
     bindfile: tuple[str, int, int] | None = None
+    control: tuple[str, int, int, int] | None = None
     parent: int = 0
     successor: int = 0
     threaded: list[str] = field(default_factory=list)
@@ -108,6 +121,8 @@ class Inheritance:
             **{
                 **told,
                 "bindfile": tuple(told["bindfile"]) if told.get("bindfile") else None,
+                "control": tuple(told["control"]) if told.get("control") else None,
+                "record": Record(**told["record"]),
                 "alive": tuple(told["alive"]),
                 "wakeup": tuple(told["wakeup"]),
                 "members": [Member(**{**member, "life": Life(member["life"])}) for member in told["members"]],
@@ -117,7 +132,8 @@ class Inheritance:
 
     def descriptors(self) -> list[int]:
         """All but the listeners'."""
-        return [*self.alive, *self.wakeup, *self.pipes.values(), *([] if self.board is None else [self.board])]
+        some = [fd for fd in (self.board, self.control[-1] if self.control else None) if fd is not None]
+        return [*self.alive, *self.wakeup, *self.pipes.values(), *some]
 
 
 @dataclass(frozen=True, slots=True)

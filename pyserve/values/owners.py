@@ -60,9 +60,9 @@ def split_owner(text: str) -> tuple[int | None, int | None]:
     return int(uid) if uid else None, int(gid) if gid else None
 
 
-def mask() -> Kind:
-    """The permissions that new files do not get. Text is read as gunicorn reads it: `0027` and `0o27` are octal, `23`
-    is decimal."""
+def mask(metavar: str = "MASK") -> Kind:
+    """The permissions that new files do not get, or those that one gets. Text is read as gunicorn reads it: `0027` and
+    `0o27` are octal, `23` is decimal."""
 
     def parse(given: object) -> int:
         try:
@@ -73,7 +73,7 @@ def mask() -> Kind:
             raise ValueError
         return int(number)
 
-    return Kind("permissions from 0 to 0o777, in octal with a leading 0 as in 0027", "MASK", parse)
+    return Kind("permissions from 0 to 0o777, in octal with a leading 0 as in 0027", metavar, parse)
 
 
 def mode() -> Kind:

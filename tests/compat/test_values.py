@@ -63,6 +63,7 @@ REFUSED: dict[str, str] = {
     "user": "False and True: root, and the user number 1",
     "group": "False and True",
     "umask": "more than 0o777",
+    "control_socket_mode": "more than 0o777",
     "errorlog": "no name of a file: the server does not start",
     "logger_class": "no class: the server does not start",
     "syslog_addr": "no address: the server does not start with --log-syslog",
