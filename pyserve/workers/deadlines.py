@@ -8,9 +8,10 @@
 
 and of a request the application's: request_timeout from the application's call to the end of the response (`overdue`).
 
-A worker that ends waits for less: a head of which nothing more comes for `ARRIVING` seconds, and a connection on which
-nothing was ever asked for as long, are closed; a head that is still coming has `_HEAD_AT_THE_END`. No request is lost
-by that: none had come whole, and 408 says that it may be sent again (RFC 9110 section 15.5.9).
+A worker that ends waits for less: a head of which nothing more comes for `ARRIVING` seconds is closed; one that is
+still coming has `_HEAD_AT_THE_END`. No request is lost by that: none had come whole, and 408 says that it may be sent
+again (RFC 9110 section 15.5.9). A connection on which nothing was ever asked is idle like others, but has `ARRIVING`
+in any case: its first request may be on its way.
 
 A deadline is met late by up to the time between two scans (`Deadlines.step`). The rates are those of `pace`.
 """
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pyserve.workers.stream import Stream
 
 LINGER = 2.0  # seconds
-ARRIVING = 2.0  # seconds of silence in which a head that is on its way comes, and the first one of a connection begins
+ARRIVING = 2.0  # seconds of silence in which a head that is on its way comes, or at least begins
 _HEAD_AT_THE_END = 5.0
 # Connections that are judged in one go, a quarter of a millisecond: whoever wants an answer waits for as long.
 AT_ONCE = 200
@@ -97,7 +98,7 @@ class Deadlines:
         self.idle = min(self.idle, idle)
         self.head = min(self.head, _HEAD_AT_THE_END)
         self.arriving = ARRIVING
-        self.unasked = min(self.idle, ARRIVING)
+        self.unasked = max(self.idle, ARRIVING)
 
 
 def overstays(stream: Stream, deadlines: Deadlines, now: float) -> bool:

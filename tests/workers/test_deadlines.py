@@ -128,9 +128,9 @@ def test_a_retiring_worker_waits_for_idle_connections_from_then_on(stream: Any, 
     ("stream", "waited", "expected"),
     [
         # nothing was ever asked on it
-        (Stream(wire=Wire(HEAD, 0), idle=True, touched=NOW - 500, began=NOW - 5), 1.9, None),
-        (Stream(wire=Wire(HEAD, 0), idle=True, touched=NOW - 500, began=NOW - 5), 2.1, TIMEOUTS_KEEPALIVE),
-        (Stream(wire=Wire(HEAD, 0), idle=True, touched=NOW + 1, began=NOW + 1), 2.1, None),
+        (Stream(wire=Wire(HEAD, 0), idle=True, touched=NOW - 500), 99.0, None),
+        (Stream(wire=Wire(HEAD, 0), idle=True, touched=NOW - 500), 100.1, TIMEOUTS_KEEPALIVE),
+        (Stream(wire=Wire(HEAD, 0), idle=True, touched=NOW + 1), 100.1, None),
         (Stream(wire=Wire(IDLE), idle=True, touched=NOW - 500), 99.0, None),
         # a head that has begun
         (Stream(wire=Wire(HEAD), touched=NOW - 5, began=NOW - 5), 1.9, None),
@@ -146,6 +146,14 @@ def test_what_has_not_come_is_not_waited_for_at_the_end(stream: Any, waited: flo
     limits = deadlines(head=1000.0, idle=1000.0)
     limits.retire(NOW, 100.0)
     assert missed(stream, limits, NOW + waited) == expected
+
+
+def test_a_first_request_may_be_on_its_way_also_where_idle_connections_are_not_kept() -> None:
+    limits = deadlines(idle=5.0)
+    limits.retire(NOW, 0.0)
+    never_asked: Any = Stream(wire=Wire(HEAD, 0), idle=True, touched=NOW - 500)
+    assert missed(never_asked, limits, NOW + 1.9) is None
+    assert missed(never_asked, limits, NOW + 2.1) == TIMEOUTS_KEEPALIVE
 
 
 def test_retiring_does_not_lengthen_what_is_shorter() -> None:

@@ -151,8 +151,20 @@ def test_at_the_end_a_head_that_does_not_come_is_not_waited_for(way: str, monkey
         eventually(lambda: worker.slot.connections == 2)
         worker.crew.drain()  # type: ignore[attr-defined]
         assert begun.rest().startswith(b"HTTP/1.1 408 ")
-        assert silent.rest() == b""
+        assert silent.get()[1] == b"hello", "it is idle, and has as long as others"
         begun.socket.close()
+        silent.socket.close()
+        assert worker.ended() == 0  # type: ignore[attr-defined]
+
+
+@BOTH
+def test_at_the_end_who_never_asks_is_let_go(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "ARRIVING", SHORT)
+    with working(way, **OFF, drain_idle=0.0, graceful_timeout=100.0) as worker:
+        silent = worker.connect()
+        eventually(lambda: worker.slot.connections == 1)
+        worker.crew.drain()  # type: ignore[attr-defined]
+        assert silent.rest() == b""
         silent.socket.close()
         assert worker.ended() == 0  # type: ignore[attr-defined]
 
