@@ -739,7 +739,7 @@ class Settings:
         Group.TIMEOUTS,
         "--ready-path",
         "",
-        kinds.url_path(),
+        kinds.url_path(mount=False),
         "Answer this path, such as /readyz, in the application's place: 200, and 503 once a stop has begun, so that "
         "who asks moves away during --drain-delay. Unset: none.",
     )

@@ -253,11 +253,14 @@ def directory() -> Kind:
     return Kind("a directory that exists", "DIRECTORY", parse)
 
 
-def url_path() -> Kind:
-    """The path under which the application is mounted, without its last slash; "/" is the same as none."""
+def url_path(*, mount: bool = True) -> Kind:
+    """The path of a URL. mount: the one under which the application is mounted, without its last slash, so that "/" is
+    the same as none."""
 
     def parse(given: object) -> str:
-        path = one_line(given).strip().rstrip("/")
+        path = one_line(given).strip()
+        if mount:
+            path = path.rstrip("/")
         if any(mark in path for mark in "?# ") or "://" in path:
             raise ValueError
         return f"/{path}" if path and not path.startswith("/") else path

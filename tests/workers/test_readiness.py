@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pyserve.settings import Settings
+from pyserve.settings import OPTIONS, Settings
 from pyserve.workers.application import Application
 from pyserve.workers.readiness import answer_checks
 
@@ -56,3 +56,8 @@ def test_asgi(stopping: bool, status: int, content: bytes) -> None:
     for scope in ({"type": "http", "path": "/"}, {"type": "lifespan"}, {"type": "websocket", "path": "/api/readyz"}):
         asyncio.run(application(scope, None, send))
         assert sent[-1] is scope
+
+
+def test_the_path_is_the_one_that_is_asked_for() -> None:
+    """A probe of "/ready/" does not ask for "/ready"."""
+    assert OPTIONS["ready_path"].kind.parse("/ready/") == "/ready/"
