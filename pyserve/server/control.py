@@ -32,6 +32,8 @@ IDLE_TIME: Final = 300.0
 """Seconds between two requests, as with gunicorn: somebody sits there and types."""
 SLOW_TIME: Final = 10.0
 """Seconds for the rest of a request, and to take an answer."""
+PAUSE: Final = 1.0
+"""Seconds until somebody is accepted again after that could not be done."""
 _BACKLOG: Final = 16
 
 Answer = Callable[[Request], Mapping[str, Any]]
@@ -67,6 +69,7 @@ class Control:
         self._clients: list[Client] = []
         self._selector: selectors.BaseSelector | None = None
         self._answer: Answer | None = None
+        self._deaf_until: float | None = None
 
     @classmethod
     def open(cls, path: str, mode: int) -> Control:
@@ -131,18 +134,25 @@ class Control:
         """Called about once a second: whose time is over?"""
         for client in [client for client in self._clients if now >= client.deadline]:
             self._leave(client)
+        if self._deaf_until is not None and now >= self._deaf_until and self._selector is not None:
+            self._deaf_until = None
+            self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def _accept(self) -> None:
+        assert self._selector is not None
         try:
             connection, _ = self._listener.accept()
-        except OSError:  # the client has gone, or there is no descriptor left
+        except (BlockingIOError, ConnectionError):  # the client has gone
+            return
+        except OSError:  # there is no descriptor left: who waits would be told of in each turn
+            self._selector.unregister(self._listener)
+            self._deaf_until = time.monotonic() + PAUSE
             return
         connection.setblocking(False)
         if len(self._clients) >= MOST_CLIENTS:
             self._leave(min(self._clients, key=lambda client: client.since))
         client = Client(connection)
         self._clients.append(client)
-        assert self._selector is not None
         self._selector.register(connection, selectors.EVENT_READ, partial(self._go_on, client))
 
     def _go_on(self, client: Client) -> None:

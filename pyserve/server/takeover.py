@@ -122,7 +122,7 @@ class Inheritance:
                 **told,
                 "bindfile": tuple(told["bindfile"]) if told.get("bindfile") else None,
                 "control": tuple(told["control"]) if told.get("control") else None,
-                "record": Record(**told["record"]),
+                "record": Record(**told.get("record", {})),
                 "alive": tuple(told["alive"]),
                 "wakeup": tuple(told["wakeup"]),
                 "members": [Member(**{**member, "life": Life(member["life"])}) for member in told["members"]],

@@ -1,6 +1,7 @@
 """The control socket: its file, its clients in the master's loop, and how it comes through other lives."""
 
 import contextlib
+import errno
 import os
 import selectors
 import signal
@@ -174,6 +175,30 @@ def test_a_client_that_goes_in_the_middle(loop: Loop) -> None:
     assert loop.control._clients == []
 
 
+def test_without_descriptors_it_waits(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits to be accepted would keep the loop turning."""
+
+    class Listener:
+        def fileno(self) -> int:
+            return listener.fileno()
+
+        def accept(self) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    listener = loop.control._listener
+    monkeypatch.setattr(loop.control, "_listener", Listener())
+    with loop.connect() as client:
+        assert not loop.turn()
+        monkeypatch.setattr(loop.control, "_listener", listener)
+        deaf_until = loop.control._deaf_until
+        assert deaf_until is not None
+        loop.control.look(deaf_until - 0.1)
+        assert not loop.turn()
+        loop.control.look(deaf_until)
+        loop.control.look(deaf_until)
+        assert loop.ask(client, "help")["status"] == "ok"
+
+
 def test_ready_and_let_go_in_the_same_turn(loop: Loop) -> None:
     """One that is closed by what another one brings about is not touched again."""
     first = loop.connect()
@@ -250,6 +275,21 @@ def ask(path: Path, command: str) -> dict[str, Any]:
         return answer
 
 
+def holds(pid: int, path: Path) -> bool:
+    """Whether a process has the socket, or a connection to it."""
+    lines = Path("/proc/net/unix").read_text().splitlines()
+    inodes = {line.split()[6] for line in lines if line.endswith(f" {path}")}
+    return not inodes.isdisjoint(link[8:-1] for link in links(pid) if link.startswith("socket:["))
+
+
+def links(pid: int) -> list[str]:
+    found = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return found
+
+
 def test_a_server_and_its_next_life(server: Server) -> None:
     path = server.directory / "s"
     server.start(workers=1, control_socket="s")
@@ -265,6 +305,8 @@ def test_a_server_and_its_next_life(server: Server) -> None:
     assert ask(path, "worker add 2")["total"] == 3
     pids = server.booted(4)
     server.said("worker is known to be ready", 4)
+    assert holds(server.pid, path)
+    assert not any(holds(pid, path) for pid in pids[-3:])
     assert ask(path, f"worker kill {pids[-1]}")["success"]
     server.booted(5)
     assert path.stat().st_ino == inode
@@ -282,6 +324,8 @@ def test_a_second_master_has_its_own_beside_it(server: Server) -> None:
     server.said("worker is known to be ready", 2)
     new = ask(second, "show stats")["pid"]
     assert ask(path, "show stats")["pid"] == server.pid
+    os.kill(new, signal.SIGHUP)
+    wait_for(lambda: ask(second, "show stats")["reloads"] == 1, "its next life")
     assert ask(path, "shutdown quick")["mode"] == "quick"
     server.end()
     wait_for(path.exists, "the socket under its old name")
