@@ -1,5 +1,5 @@
 """gunicorn's logger class for those who have subclassed it and do not have gunicorn any more; see docs/logging.md."""
 
-from pyserve.workers.glogging import Logger, SafeAtoms
+from pyserve.workers.logs.glogging import Logger, SafeAtoms
 
 __all__ = ["Logger", "SafeAtoms"]

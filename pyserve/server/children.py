@@ -21,7 +21,7 @@ from pyserve.server.events import BootFailed, Cause, Event, Ready, Retiring, Wor
 from pyserve.server.seats import COULD_NOT_BOOT
 
 if TYPE_CHECKING:
-    from pyserve.workers.logs import ErrorLog
+    from pyserve.workers.logs.error_log import ErrorLog
     from pyserve.workers.worker import WorkerContext
 
 Entry = Callable[["WorkerContext"], int]

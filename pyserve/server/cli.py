@@ -20,9 +20,9 @@ from pyserve.server.configuration import configure, settle
 from pyserve.server.sources import Layer, Resolved, Source, by_field, platform_variables
 from pyserve.settings import EXIT_COMMAND_LINE, EXIT_CONFIGURATION, OPTIONS, Settings, SettingsError
 from pyserve.values.option import shown_value
-from pyserve.workers import log_setup
-from pyserve.workers.access_format import compile_format
 from pyserve.workers.application import ApplicationLoadError, choose_worker_class, load
+from pyserve.workers.logs import log_setup
+from pyserve.workers.logs.access_format import compile_format
 
 _SECRET = ("keyfile_password",)  # is not printed
 

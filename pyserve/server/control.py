@@ -25,7 +25,7 @@ from pyserve.server.pidfile import SECOND
 from pyserve.server.sockets import remove_stale, unlink_own
 
 if TYPE_CHECKING:
-    from pyserve.workers.logs import ErrorLog
+    from pyserve.workers.logs.error_log import ErrorLog
 
 MOST_CLIENTS: Final = 8
 IDLE_TIME: Final = 300.0

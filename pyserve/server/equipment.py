@@ -26,11 +26,11 @@ from pyserve.server.watching import Watch, begin
 from pyserve.settings import Settings, SettingsError
 from pyserve.workers.application import Application, ApplicationLoadError, choose_worker_class, load
 from pyserve.workers.hooks import HookError
-from pyserve.workers.logs import ErrorLog
+from pyserve.workers.logs.error_log import ErrorLog
 from pyserve.workers.scoreboard import Scoreboard, Slot, room
 
 if TYPE_CHECKING:
-    from pyserve.workers.certificates import Certificates
+    from pyserve.workers.tls.certificates import Certificates
 
 _PAUSES = (0.2, 0.5, 1.0, 1.0)  # seconds
 
@@ -161,7 +161,7 @@ def read_certificates(settings: Settings) -> Certificates | None:
         if settings.keyfile:
             raise SettingsError(f"keyfile: {settings.keyfile[0]!r} given without certfile")
         return None
-    from pyserve.workers.certificates import Certificates
+    from pyserve.workers.tls.certificates import Certificates
 
     return Certificates(settings)
 

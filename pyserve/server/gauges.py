@@ -8,7 +8,7 @@ import sys
 from typing import Final
 
 from pyserve.server.sockets import Listeners
-from pyserve.workers.logs import ErrorLog
+from pyserve.workers.logs.error_log import ErrorLog
 
 PERIOD: Final = 1.0
 """Seconds between two looks at what waits to be accepted."""

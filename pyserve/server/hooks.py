@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pyserve.server.takeover import Origin
     from pyserve.settings import Settings
     from pyserve.workers.application import Application
-    from pyserve.workers.logs import ErrorLog
+    from pyserve.workers.logs.error_log import ErrorLog
     from pyserve.workers.scoreboard import Scoreboard
     from pyserve.workers.worker import WorkerContext
 

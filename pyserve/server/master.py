@@ -23,8 +23,8 @@ from pyserve.settings import EXIT_CONFIGURATION, Settings, SettingsError
 from pyserve.workers.application import EXIT_APPLICATION, ApplicationLoadError, prepare_import_path
 from pyserve.workers.hooks import HookError
 from pyserve.workers.identity import set_title
-from pyserve.workers.log_setup import check_files, open_log
-from pyserve.workers.logs import ErrorLog
+from pyserve.workers.logs.error_log import ErrorLog
+from pyserve.workers.logs.log_setup import check_files, open_log
 from pyserve.workers.variables import set_variables
 from pyserve.workers.worker import run
 

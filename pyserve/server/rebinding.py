@@ -33,7 +33,7 @@ from pyserve.server.sockets import (
     resolve,
 )
 from pyserve.values.addresses import Address, TcpAddress, UnixAddress, parse_address
-from pyserve.workers.logs import ErrorLog
+from pyserve.workers.logs.error_log import ErrorLog
 
 
 @dataclass(frozen=True, slots=True)

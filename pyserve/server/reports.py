@@ -9,7 +9,7 @@ from typing import Final
 from pyserve.server.children import Child
 from pyserve.server.deaths import Killer, casualties, is_told
 from pyserve.server.events import Cause, Condemn, Kill, Linger, News, Reason
-from pyserve.workers.logs import ErrorLog
+from pyserve.workers.logs.error_log import ErrorLog
 from pyserve.workers.scoreboard import Slot, State
 
 _NEWS: Final = {

@@ -29,7 +29,7 @@ from pyserve.server.ownership import Owner
 from pyserve.values.addresses import Address, InheritedAddress, TcpAddress, UnixAddress, parse_address
 
 if TYPE_CHECKING:
-    from pyserve.workers.logs import ErrorLog
+    from pyserve.workers.logs.error_log import ErrorLog
 
 BIND_ATTEMPTS: Final = 5
 BIND_PAUSE: Final = 1.0

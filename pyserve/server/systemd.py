@@ -19,7 +19,7 @@ from pyserve.settings import DEFAULTS
 
 if TYPE_CHECKING:
     from pyserve.settings import Settings
-    from pyserve.workers.logs import ErrorLog
+    from pyserve.workers.logs.error_log import ErrorLog
 
 _FIRST_FD: Final = 3
 

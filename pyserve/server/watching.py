@@ -32,7 +32,7 @@ from pyserve.workers.loaded import directories
 
 if TYPE_CHECKING:
     from pyserve.settings import Settings
-    from pyserve.workers.logs import ErrorLog
+    from pyserve.workers.logs.error_log import ErrorLog
 
 _READ: Final = 65536
 _SETTLED: Final = 0.1

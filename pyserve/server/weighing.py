@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from pyserve.workers.logs import ErrorLog
+from pyserve.workers.logs.error_log import ErrorLog
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _MIB: Final = 1024 * 1024

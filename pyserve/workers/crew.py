@@ -31,14 +31,14 @@ from typing import TYPE_CHECKING, Protocol
 from pyserve.protocol.config import WireConfig
 from pyserve.protocol.limits import Limits
 from pyserve.protocol.parsers import PARSERS
-from pyserve.workers import access_logging
+from pyserve.workers.logs import access_logging
 from pyserve.workers.scoreboard import BYTES_IN, BYTES_OUT, ERRORS, REQUESTS, State
 
 if TYPE_CHECKING:
     from pyserve.protocol.exchange import Exchange
     from pyserve.settings import Settings
-    from pyserve.workers.access import Access, AccessLog
     from pyserve.workers.application import Application
+    from pyserve.workers.logs.access import Access, AccessLog
     from pyserve.workers.request_hooks import RequestHooks
     from pyserve.workers.worker import WorkerContext
 

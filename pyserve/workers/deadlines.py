@@ -29,7 +29,7 @@ from pyserve.workers.scoreboard import TIMEOUTS_BODY, TIMEOUTS_HEADER, TIMEOUTS_
 
 if TYPE_CHECKING:
     from pyserve.settings import Settings
-    from pyserve.workers.stream import Stream
+    from pyserve.workers.async_worker.stream import Stream
 
 LINGER = 2.0  # seconds
 ARRIVING = 2.0  # seconds of silence in which a head that is on its way comes, or at least begins

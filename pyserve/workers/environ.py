@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from pyserve.protocol.wsgi import Environ, FileWrapper
-from pyserve.workers.log_file import STDERR
-from pyserve.workers.logs import ErrorLog
+from pyserve.workers.logs.error_log import ErrorLog
+from pyserve.workers.logs.log_file import STDERR
 
 _WILDCARDS = ("0.0.0.0", "::")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pyserve.protocol.exchange import Exchange
-    from pyserve.workers.logs import ErrorLog
+    from pyserve.workers.logs.error_log import ErrorLog
 
 _QUIET = 60.0  # seconds between two lines about it
 _FIELDS = [(b"Retry-After", b"1"), (b"Content-Type", b"text/plain; charset=utf-8")]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import socket
 
     from pyserve.settings import Settings
-    from pyserve.workers.logs import ErrorLog
+    from pyserve.workers.logs.error_log import ErrorLog
     from pyserve.workers.scoreboard import Slot
 
 _SOON: Final = 0.5

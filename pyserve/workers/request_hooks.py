@@ -21,10 +21,10 @@ from pyserve.workers.crew import Crew, request_line
 if TYPE_CHECKING:
     from pyserve.protocol.exchange import Exchange
     from pyserve.settings import Settings
-    from pyserve.workers.access import AccessLog
     from pyserve.workers.application import Application
     from pyserve.workers.crew import Connection
     from pyserve.workers.hooks import Worker
+    from pyserve.workers.logs.access import AccessLog
     from pyserve.workers.worker import WorkerContext
 
 _VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}

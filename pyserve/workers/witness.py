@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pyserve.workers.logs import escape
+from pyserve.workers.logs.error_log import escape
 
 if TYPE_CHECKING:
     from pyserve.protocol.exchange import Exchange

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 from pyserve.effects import ineffective
 from pyserve.settings import SettingsError
-from pyserve.workers import access
 from pyserve.workers.application import Application, ApplicationLoadError, choose_worker_class, load
 from pyserve.workers.crew import BootError, Crew
 from pyserve.workers.hooks import HookError, WorkerHooks
 from pyserve.workers.identity import give_up_rights, set_title
+from pyserve.workers.logs import access
 
 if TYPE_CHECKING:
     from pyserve.settings import Settings
-    from pyserve.workers.certificates import Certificates
-    from pyserve.workers.logs import ErrorLog
+    from pyserve.workers.logs.error_log import ErrorLog
     from pyserve.workers.scoreboard import Scoreboard, Slot
+    from pyserve.workers.tls.certificates import Certificates
 
 # New objects before the youngest generation is searched for cycles. Python's own number, 700, is passed by the requests
 # of sixty connections that arrive in one turn of a loop, all of them alive: the searches find nothing, and cost 6 % of
@@ -124,10 +124,10 @@ def _serve(crew: Crew) -> int:
             crew.log.warning("%s", warning)
     _spare_the_collector()
     if worker_class == "async":
-        from pyserve.workers.loop import AsyncWorker
+        from pyserve.workers.async_worker.worker import AsyncWorker
 
         return AsyncWorker(crew).run()
-    from pyserve.workers.threads import ThreadWorker
+    from pyserve.workers.thread_worker.worker import ThreadWorker
 
     return ThreadWorker(crew).run()
 

@@ -10,7 +10,7 @@ import pytest
 
 from pyserve.server.gauges import Gauges
 from pyserve.server.sockets import Listeners
-from pyserve.workers.logs import ErrorLog
+from pyserve.workers.logs.error_log import ErrorLog
 
 
 class Log(ErrorLog):

@@ -17,7 +17,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Of one worker, started after this."""
     clock = Clock()
     monkeypatch.setattr(Deadlines, "step", property(clock.look))
-    for module in pkgutil.iter_modules(pyserve.workers.__path__, "pyserve.workers."):
+    for module in pkgutil.walk_packages(pyserve.workers.__path__, "pyserve.workers."):
         loaded = importlib.import_module(module.name)
         if hasattr(loaded, "monotonic"):
             monkeypatch.setattr(loaded, "monotonic", clock)

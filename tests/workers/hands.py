@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from pyserve.settings import Settings
-from pyserve.workers import access, logs
 from pyserve.workers.accepting import Accepting
 from pyserve.workers.application import Application
 from pyserve.workers.crew import Crew
-from pyserve.workers.deck import Deck
+from pyserve.workers.logs import access
+from pyserve.workers.logs import error_log as logs
 from pyserve.workers.scoreboard import Scoreboard
-from pyserve.workers.threads import ThreadWorker
+from pyserve.workers.thread_worker.deck import Deck
+from pyserve.workers.thread_worker.worker import ThreadWorker
 from pyserve.workers.worker import WorkerContext
 from tests.tls import TlsPeer, write_certificate
 from tests.workers.serving import PATIENCE, Client, certificates_of, eventually, listening

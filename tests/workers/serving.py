@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pyserve.settings import Settings
-from pyserve.workers import access, logs
 from pyserve.workers.application import Application
-from pyserve.workers.certificates import Certificates
+from pyserve.workers.async_worker.worker import AsyncWorker
 from pyserve.workers.crew import Crew
-from pyserve.workers.loop import AsyncWorker
+from pyserve.workers.logs import access
+from pyserve.workers.logs import error_log as logs
 from pyserve.workers.scoreboard import Scoreboard
+from pyserve.workers.tls.certificates import Certificates
 from pyserve.workers.worker import WorkerContext
 from tests.tls import TlsPeer, write_certificate
 

@@ -15,9 +15,10 @@ import pytest
 from pyserve.protocol.exchange import Exchange
 from pyserve.protocol.http1 import Http1Wire
 from pyserve.settings import Settings
-from pyserve.workers import access, logs
 from pyserve.workers.application import Application
 from pyserve.workers.crew import Crew, Phase, limits_of, request_line
+from pyserve.workers.logs import access
+from pyserve.workers.logs import error_log as logs
 from pyserve.workers.scoreboard import Scoreboard, State
 from pyserve.workers.worker import WorkerContext
 

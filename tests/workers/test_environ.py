@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pyserve.workers.environ import Surroundings, Templates, error_stream
-from pyserve.workers.logs import ErrorLog
+from pyserve.workers.logs.error_log import ErrorLog
 
 SURROUNDINGS = Surroundings("/mount", sys.stderr, True, False)
 

@@ -321,7 +321,7 @@ from pyserve.workers.application import Application
 from pyserve.workers.cfg import Config
 from pyserve.workers.crew import Crew
 from pyserve.workers.hooks import App, Worker, WorkerHooks
-from pyserve.workers import logs
+from pyserve.workers.logs import error_log as logs
 from pyserve.workers.scoreboard import Scoreboard
 from pyserve.workers.worker import WorkerContext
 

@@ -179,7 +179,7 @@ def test_no_worker_is_replaced_for_a_task(application: Application) -> None:
 def test_who_swallows_the_cancellation_is_answered_for_and_told_of(
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyserve.workers.timed_stream.UNHEEDED", 0.1)
+    monkeypatch.setattr("pyserve.workers.async_worker.timed_stream.UNHEEDED", 0.1)
     with working("async", application) as worker:
         client = worker.connect()
         client.send(request("/swallows"))

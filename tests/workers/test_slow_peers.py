@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from pyserve.workers import channel, deadlines, registry
+from pyserve.workers import deadlines
+from pyserve.workers.async_worker import registry
 from pyserve.workers.scoreboard import State
+from pyserve.workers.thread_worker import channel
 from tests.tls import TlsPeer
 from tests.workers.both import BOTH, HUGE, timeouts, working
 from tests.workers.serving import Client, eventually, request

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from pyserve.settings import Settings
-from pyserve.workers import logs
 from pyserve.workers.application import Application
+from pyserve.workers.logs import error_log as logs
 from pyserve.workers.scoreboard import Scoreboard, State
 from pyserve.workers.worker import WorkerContext, run
 from tests.workers.serving import PATIENCE, Client, eventually, request

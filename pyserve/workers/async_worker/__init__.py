@@ -1,0 +1,1 @@
+"""The async worker: one event loop."""

@@ -1,0 +1,1 @@
+"""The error log, the access log, and metrics."""

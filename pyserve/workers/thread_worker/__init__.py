@@ -1,0 +1,1 @@
+"""The sync worker: threads that serve from one shared epoll."""

@@ -1,0 +1,1 @@
+"""TLS without a socket, certificates, and what applications are told of it."""
