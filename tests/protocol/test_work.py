@@ -4,6 +4,7 @@ Processor time per octet of a small and of a large message of the same shape is 
 times. Other processes disturb it, so the best of some attempts counts.
 """
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from time import thread_time
@@ -78,6 +79,7 @@ def feed(wire: Http1Wire, data: bytes, step: int) -> int:
 def judge(work: Callable[[int], object], small: int = SMALL, large: int = LARGE) -> None:
     """Fail if the time per octet of `work(size)` grows with the size."""
     growths = []
+    gc.freeze()  # as workers do: what else is in memory is not looked through for each of many fields
     for _ in range(ATTEMPTS):
         growths.append(min(_timed(work, large) for _ in range(2)) / min(_timed(work, small) for _ in range(10)))
         if growths[-1] * small / large < GROWTH:
