@@ -19,7 +19,6 @@ from typing import Final
 
 from pyserve.server import signals
 from pyserve.server.children import Child
-from pyserve.server.control_desk import Desk
 from pyserve.server.equipment import Equipment
 from pyserve.server.events import (
     Action,
@@ -94,6 +93,8 @@ class Arbiter:
         if (watch := equipment.watch) is not None and watch.fd is not None:
             self._selector.register(watch.fd, selectors.EVENT_READ, partial(self._hear_watch, watch, watch.fd))
         if equipment.control is not None:
+            from pyserve.server.control_desk import Desk  # which hardly any server needs
+
             equipment.control.attend(self._selector, Desk(equipment, self._supervisor, self._heed).answer)
         pipes = equipment.past.pipes if equipment.past else {}
         for member in self._supervisor.members:
