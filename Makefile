@@ -4,7 +4,7 @@ VENV   ?= .venv
 APP    ?= examples.hello:app
 BIND   ?= 127.0.0.1:8000
 # Tests at a time: most wait rather than compute. All in one process, as a debugger needs it: make test JOBS=0
-JOBS   ?= 4
+JOBS   ?= 6
 BIN    := $(VENV)/bin
 # Tests start servers by the hundred: none of them is to compile the package anew.
 PYTEST := $(BIN)/python -m compileall -q pyserve && $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
