@@ -213,10 +213,10 @@ class Registry:
         """
         current = asyncio.current_task(self.loop)
         waiting = dict(self.tasks)
-        exchanges = list(waiting)
-        if len(self.streams) <= _FEW:
-            found = [stream.exchange for stream in tuple(self.streams)]
-            exchanges = [exchange for exchange in found if exchange is not None]
+        if len(self.streams) > _FEW:
+            return _in_order(waiting, current)
+        found = [stream.exchange for stream in tuple(self.streams)]
+        exchanges = [exchange for exchange in found if exchange is not None]
         # A task that started at once is not among those that wait until its first wait.
         exchanges.sort(key=lambda each: (waiting.get(each) not in (None, current), each.status == 101, each.arrived))
         return exchanges
@@ -238,6 +238,18 @@ class Registry:
     def _flush(self, access: Access) -> None:
         self._flushing = False
         access.tick()
+
+
+def _in_order(waiting: dict[Exchange, asyncio.Future[None]], current: asyncio.Future[None] | None) -> list[Exchange]:
+    """As `busy_with` has it, of thousands: they stand in the order in which they began, and to sort them several times
+    a second would keep the loop waiting."""
+    exchanges = [exchange for exchange in waiting if exchange.status != 101]
+    exchanges += [exchange for exchange in waiting if exchange.status == 101]
+    holder = next((exchange for exchange, task in waiting.items() if task is current), None)
+    if holder is not None:
+        exchanges.remove(holder)
+        exchanges.insert(0, holder)
+    return exchanges
 
 
 def _stands_out(value: int, mean: float) -> bool:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from pyserve.protocol.errors import Disconnected
+from pyserve.workers.async_worker import registry as module
 from pyserve.workers.async_worker.registry import Door, Registry, _is_silent, _stands_out
 from pyserve.workers.scoreboard import Scoreboard, State
-from tests.workers.serving import eventually, serving
+from tests.workers.serving import eventually, request, serving
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:
@@ -174,3 +175,24 @@ def test_deadlines_are_judged_on_after_an_error(monkeypatch: pytest.MonkeyPatch)
         eventually(lambda: len(checks) >= 3)
         served.stop()
         assert "an error of ours" in served.log
+
+
+@pytest.mark.parametrize("few", [500, 0])
+def test_what_holds_the_loop_comes_first_and_then_the_oldest(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FEW", few)
+    named: list[list[bytes]] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0)
+        if scope["path"] == "/now":
+            named.append([exchange.target for exchange in served.worker._registry.busy_with()])
+        else:
+            await asyncio.sleep(60)
+
+    with serving(application, lifespan="off") as served:
+        for number, path in enumerate(("/first", "/second"), 1):
+            served.connect().send(request(path))
+            eventually(lambda number=number: len(served.worker._registry.tasks) == number)
+        served.connect().send(request("/now"))
+        eventually(lambda: bool(named))
+    assert named == [[b"/now", b"/first", b"/second"]]
