@@ -22,7 +22,7 @@ from tests.compat.uvicorn_peer import COMMAND
 PAGE: Final = Path(__file__).resolve().parent.parent.parent / "docs" / "migrating.md"
 _TABLE: Final = re.compile(r"(<!-- (gunicorn|uvicorn) table -->\n).*?(<!-- end -->\n)", re.DOTALL)
 _ALIKE: Final = {
-    *("bind", "chdir", "user", "group", "worker_class", "config", "default_proc_name", "ssl_version"),
+    *("bind", "chdir", "user", "group", "worker_class", "config", "default_proc_name", "ssl_version", "control_socket"),
     *("host", "port", "workers", "log_level", "http", "http_parser", "proxy_headers", "worker_connections"),
 }
 """What has its default from the machine, or the same one in another form."""
