@@ -146,8 +146,8 @@ def test_without_stalled_streams_one_thread_serves() -> None:
         assert streams.threads == {"relief"}
         client.socket.close()
         eventually(lambda: streams.ended)
-        for _ in range(3):
-            assert served.connect().get()[1] == b"hello"
+        # Either thread may be woken for the next event, and the relief rests after the first one that it does.
+        eventually(lambda: served.connect().get()[1] == b"hello" and not served.deck.relay.doubled, "its rest")
         streams.threads.clear()
         for _ in range(20):
             assert served.connect().get()[1] == b"hello"
