@@ -64,7 +64,7 @@ def run_embedded(settings: Mapping[str, object]) -> int:
 
 def _run(make: Callable[[], Resolved]) -> int:
     _fill_standard_descriptors()
-    chance = takeover.second_chance()
+    chance = _second_chance() if takeover.is_later_life() else None
     try:
         return _act(make())
     except (SettingsError, ApplicationLoadError) as error:
@@ -78,8 +78,13 @@ def _run(make: Callable[[], Resolved]) -> int:
     if chance is None or not takeover.is_later_life():  # this life has begun
         return code
     fail(f"Reload: the old workers go on, and the configuration is read again in {takeover.AGAIN:g} s")
-    chance()
-    return 0
+    return chance()
+
+
+def _second_chance() -> Callable[[], int] | None:
+    from pyserve.server.second_chance import second_chance
+
+    return second_chance()
 
 
 def _fill_standard_descriptors() -> None:

@@ -90,6 +90,7 @@ class Lives:
             parent=self.parent,
             successor=self.successor,
             threaded=sorted(self._is.hooks.threaded),
+            patience=self._is.settings.graceful_timeout,
         )
         self._log.info("Reload: the master starts itself anew")
         try:

@@ -11,7 +11,6 @@ a command that cannot be run a second time, such as `python -` with its script o
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -30,9 +29,8 @@ PASSED: Final = 86
 """Exit code of a trial that went well."""
 
 AGAIN: Final = 5.0
-"""Seconds after which a life that cannot read its configuration is begun once more."""
+"""Seconds after which a life that cannot read its configuration is begun once more (`second_chance`)."""
 
-_STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _STDERR: Final = 2
 _HANDOVER: Final = 1  # how it is written; unlike an inheritance it may be read by another version
 
@@ -90,7 +88,8 @@ class Inheritance:
     pipes: by age, the read ends of the workers' pipes. wakeup: both ends of the socket that signal numbers are
     written to; what has come and was not read yet is for the next life. wanted: how many workers there should have
     been. pidfile: the file with our number. bindfile, control: by their `hand_over`. parent, successor: the other
-    masters, 0 for none (see `lives`). threaded: the hooks that have started threads, which end.
+    masters, 0 for none (see `lives`). threaded: the hooks that have started threads, which end. patience: seconds for
+    a graceful stop, 0 for any time.
     """
 
     listeners: list[dict[str, Any]]
@@ -108,6 +107,7 @@ class Inheritance:
     parent: int = 0
     successor: int = 0
     threaded: list[str] = field(default_factory=list)
+    patience: float = 0.0
 
     def to_text(self) -> str:
         told = asdict(self)
@@ -166,29 +166,10 @@ def is_later_life() -> bool:
     return "members" in _told()
 
 
-def second_chance() -> Callable[[], None] | None:
-    """In a life whose workers serve already, to be asked for before anything is read: what to call if the configuration
-    was good in the trial and is not any more. It waits, and begins this life once more; HUP does that at once. It only
-    returns when a stop signal came, after the workers have ended."""
-    if not is_later_life():
-        return None
-    origin, life = Origin.now(), os.environ[VARIABLE]
-    workers = [member["pid"] for member in _told()["members"] if member["pid"]]
-
-    def try_again() -> None:
-        # All of them are held back until this life has its handlers.
-        came = signal.sigtimedwait([*_STOPS, signal.SIGHUP], AGAIN)
-        if came is None or came.si_signo not in _STOPS:
-            origin.execute(life)
-        assert came is not None
-        for pid in workers:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, came.si_signo)
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                os.wait()
-
-    return try_again
+def left_behind() -> Inheritance | None:
+    """What the life before has left to this process; it stays in the environment (see `inherited`)."""
+    told = _told()
+    return Inheritance.from_told(told) if "members" in told else None
 
 
 def tried_by() -> tuple[str, list[str]]:

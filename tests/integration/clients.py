@@ -112,6 +112,17 @@ def request_in_progress(server: Server, name: str = "gate") -> Iterator[Callable
         yield finish
 
 
+def refuses(server: Server) -> bool:
+    """Whether nobody listens any more."""
+    try:
+        server.connect().close()
+    except ConnectionRefusedError:
+        return True
+    except ConnectionResetError:
+        pass  # just now, between the last look at who waits and the end of the listener
+    return False
+
+
 class Restless:
     """Does something again and again, in a thread of its own, until it is left."""
 

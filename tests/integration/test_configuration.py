@@ -1,11 +1,13 @@
 """A configuration file under a running server: read at the start and at each reload, kept to when it is broken."""
 
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.integration.clients import refuses, request_in_progress
 from tests.integration.server import Server, wait_for
 
 Serve = Callable[..., Server]
@@ -84,3 +86,40 @@ def test_a_file_that_breaks_after_it_was_tried(serve: Serve, tmp_path: Path) -> 
     server.send(signal.SIGTERM)
     server.says(rf"Worker exiting \(pid: {new}\)")
     server.ends(0)
+
+
+FILES = ("--pid", "pid", "--bind-file", "addresses", "--control-socket", "control", "--graceful-timeout", "60")
+
+
+@pytest.fixture
+def broken(serve: Serve, tmp_path: Path) -> Iterator[Server]:
+    """A server whose configuration has broken between trial and next life. It has a request."""
+    (tmp_path / "conf.py").write_text(LATE)
+    server = serve("plain_wsgi", "-c", str(tmp_path / "conf.py"), *FILES, errors=("ValueError",))
+    (tmp_path / "late").touch()
+    server.send(signal.SIGHUP)
+    server.says("the configuration is read again in 5 s")
+    assert {"pid", "addresses", "control", "socket"} <= set(os.listdir(server.directory))
+    yield server
+    assert not {"pid", "addresses", "control", "socket"} & set(os.listdir(server.directory))
+
+
+def test_a_stop_while_a_broken_file_is_waited_for_is_as_any_other(broken: Server) -> None:
+    with request_in_progress(broken) as finish:
+        broken.send(signal.SIGTERM)
+        wait_for(lambda: refuses(broken), "the end of listening")
+        assert b"through" in finish()
+    broken.ends(0)
+
+
+def test_a_quick_stop_follows_a_slow_one_while_a_broken_file_is_waited_for(broken: Server) -> None:
+    with request_in_progress(broken):
+        broken.send(signal.SIGTERM)
+        wait_for(lambda: refuses(broken), "the end of listening")
+        broken.stop(0, signal.SIGINT)
+
+
+def test_who_does_not_end_while_a_broken_file_is_waited_for_is_killed(broken: Server) -> None:
+    (worker,) = broken.workers()
+    os.kill(worker, signal.SIGSTOP)
+    broken.stop(1, signal.SIGQUIT)

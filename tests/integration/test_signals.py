@@ -10,21 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.clients import Hammer, receive_all, receive_until, request_in_progress, send
+from tests.integration.clients import Hammer, receive_all, receive_until, refuses, request_in_progress, send
 from tests.integration.server import Server, is_alive, wait_for
 from tests.integration.ways import BOTH, FEW, WAYS, WSGI_WAYS
 
 Serve = Callable[..., Server]
-
-
-def refuses(server: Server) -> bool:
-    try:
-        server.connect().close()
-    except ConnectionRefusedError:
-        return True
-    except ConnectionResetError:
-        pass  # just now, between the last look at who waits and the end of the listener
-    return False
 
 
 @WAYS
