@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from pyserve.protocol.errors import ApplicationError, Disconnected, ProtocolError
-from pyserve.protocol.fields import OCTETS, Fields, Form, Meaning, count_lines, options, response_names
+from pyserve.protocol.fields import OCTETS, Fields, Form, Meaning, are_lines, count_lines, options, response_names
 
 
 class Receiving(Enum):
@@ -219,7 +219,7 @@ class Exchange:
             block = nothing.join(pieces)
             if form is not OCTETS:
                 block = block.encode("latin-1")
-            if count_lines(block) != len(pieces) >> 2:
+            if not are_lines(block, len(pieces) >> 2):
                 raise _not_a_line()
             self.block = block
         except (TypeError, ValueError, AttributeError) as error:
@@ -361,7 +361,7 @@ def _encode(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
         block = b"".join(pieces)
     except TypeError:
         raise ApplicationError("response field names and values must be bytes") from None
-    if count_lines(block) != len(pieces) >> 2:
+    if not are_lines(block, len(pieces) >> 2):
         raise _not_a_line()
     return block
 

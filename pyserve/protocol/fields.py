@@ -38,6 +38,11 @@ def count_lines(octets: bytes) -> int:
     return count if octets.translate(_BREAKS).count(b"\n") == 2 * count else -1
 
 
+def are_lines(octets: bytes, count: int) -> bool:
+    """Tell whether octets into which we have put `count` CR LF are as many lines: the same rule, in half the time."""
+    return octets.translate(_BREAKS).count(b"\n") == 2 * count
+
+
 class RequestNames:
     """Field names of requests: as one was sent -> the same in lower case.
 

@@ -7,7 +7,7 @@ from hashlib import sha1
 from pyserve.protocol import deflate
 from pyserve.protocol.errors import ApplicationError, ProtocolError
 from pyserve.protocol.exchange import Exchange
-from pyserve.protocol.fields import TOKEN, Fields, Meaning, count_lines, response_names
+from pyserve.protocol.fields import TOKEN, Fields, Meaning, are_lines, response_names
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # section 1.3
 _VERSION = b"13"
@@ -52,7 +52,7 @@ class Handshake:
             lines.append(b"Sec-WebSocket-Extensions: " + self._extensions)
         lines += [b"%b: %b" % field for field in fields if _is_the_applications(field)]
         block = b"\r\n".join((*lines, b""))
-        if count_lines(block) != len(lines):
+        if not are_lines(block, len(lines)):
             raise ApplicationError("CR, LF or another control character in a response field (RFC 9110 section 5.5)")
         return block
 

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pyserve.protocol import fields
@@ -14,6 +14,7 @@ from pyserve.protocol.fields import (
     Meaning,
     RequestNames,
     ResponseNames,
+    are_lines,
     count_lines,
     options,
     request_names,
@@ -80,6 +81,16 @@ def test_counting_agrees_with_a_slow_reading(octets: bytes) -> None:
             count = -1
         i += 1
     assert count_lines(octets) == count
+
+
+@given(st.lists(st.binary(max_size=8), max_size=4))
+@example([b"a\r\nb"])
+@example([b"a\r", b"\nb"])
+@example([b"a\x7f", b"b\tc"])
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_lines_of_our_own_are_judged_alike(lines: list[bytes]) -> None:
+    block = b"".join(line + b"\r\n" for line in lines)
+    assert are_lines(block, len(lines)) == (count_lines(block) == len(lines))
 
 
 def test_request_names_become_lower_case() -> None:
