@@ -27,7 +27,6 @@ Muster = Callable[..., Crew]
 
 class Peer:
     remote = "192.0.2.1"
-    place = 0
 
 
 @pytest.fixture

@@ -55,13 +55,12 @@ class Stream(Writer):
     touched: when octets last came or a response ended (monotonic seconds, as all times here).
     began: when the head that is awaited began, 0.0 while nothing of it has come; once lingering, when that began.
     partial: octets that have come of a TLS record that is not complete.
-    place: where its requests are noted (`workers/notes.py`).
     progress, progressed, pace: see `deadlines.stalls` and `deadlines.starves`.
     """
 
     __slots__ = (
         "_arrivals", "_discarded", "_due", "_peer_done", "_reading", "_wrote", "began", "door", "exchange",
-        "pace", "partial", "place", "progress", "progressed", "registry", "remote", "touched", "wire",
+        "pace", "partial", "progress", "progressed", "registry", "remote", "touched", "wire",
     )  # fmt: skip
 
     def __init__(self, registry: Registry, door: Door) -> None:
@@ -76,7 +75,6 @@ class Stream(Writer):
         self.progressed = 0.0
         self.pace: Pace | None = None
         self.partial = 0
-        self.place = 0
         self._arrivals: Waiters | None = None  # for the exchange to change
         self._due = False  # `_flush_gathered` will be called
         self._wrote = 0.0  # when a piece of a response last left

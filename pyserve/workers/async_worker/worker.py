@@ -91,7 +91,8 @@ class AsyncWorker:
         loop, crew = self.loop, self._crew
         asyncio.set_event_loop(loop)
         loop.set_exception_handler(self._report)
-        watcher = Watcher(self._slot, self._registry.busy_with, crew.pulse)
+        crew.in_progress = self._registry.busy_with
+        watcher = Watcher(self._slot, crew.in_progress, crew.pulse)
         watcher.start()
         try:
             crew.handle_signals(self._wake)

@@ -48,7 +48,8 @@ class Channel:
     """See above; what is asked and answered on it is `Connection`'s.
 
     remote: the peer's address as text, "" on a unix socket. armed: what the epoll watches the descriptor for, 0 while
-    it does not know it. deadline: when what a parked connection waits for must have come (seconds, monotonic).
+    it does not know it. slow: whether it waits in the slow lane (`table`).
+    deadline: when what a parked connection waits for must have come (seconds, monotonic).
     exchange: the one whose content is gathered, that is being answered, or whose response is not out yet; else None.
     held: octets of its content that wait for the rest (`bodies`). heard: when something last came of a head that is
     awaited, or the connection itself.
@@ -56,7 +57,7 @@ class Channel:
 
     __slots__ = (
         "_deck", "_discarded", "_eof", "_lost", "_offset", "_outward", "_sent",
-        "armed", "deadline", "exchange", "fd", "heard", "held", "remote", "socket", "stage", "wire",
+        "armed", "deadline", "exchange", "fd", "heard", "held", "remote", "slow", "socket", "stage", "wire",
     )  # fmt: skip
 
     def __init__(self, deck: Deck, peer: socket.socket, remote: str, now: float) -> None:
@@ -68,6 +69,7 @@ class Channel:
         self.exchange: Exchange | None = None
         self.stage = Stage.READING
         self.armed = 0
+        self.slow = False
         self.held = 0
         self.heard = now
         self.deadline = now + deck.deadlines.head

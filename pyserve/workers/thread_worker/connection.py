@@ -15,7 +15,6 @@ from pyserve.protocol.errors import Disconnected, ProtocolError
 from pyserve.protocol.exchange import Exchange, FileSpan, Receiving
 from pyserve.protocol.http1 import Awaiting, Persistence
 from pyserve.protocol.wsgi import Environ, serve
-from pyserve.workers.notes import METHODS, note, place_for
 from pyserve.workers.pace import Pace
 from pyserve.workers.scoreboard import TIMEOUTS_BODY, TIMEOUTS_HEADER, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
 from pyserve.workers.thread_worker.channel import RECEIVE, RECEIVE_HEAD, Channel, Stage
@@ -45,11 +44,10 @@ _TIMEOUTS = {
 class Connection(Channel):
     """The driver of one connection (`protocol.wsgi.Driver`).
 
-    environ: of the exchange, while the access log may ask for it. place: where its requests are noted
-    (`workers/notes.py`).
+    environ: of the exchange, while the access log may ask for it.
     """
 
-    __slots__ = ("_began", "_hand", "_inward", "_keys", "_template", "environ", "place")
+    __slots__ = ("_began", "_hand", "_inward", "_keys", "_pieces_of", "_template", "environ")
 
     def __init__(self, deck: Deck, peer: socket.socket, template: Environ, now: float) -> None:
         super().__init__(deck, peer, template["REMOTE_ADDR"], now)
@@ -57,9 +55,9 @@ class Connection(Channel):
         self._keys = deck.keys.of(self.remote)
         self._began = now  # when the head that is awaited began; 0.0 before its first octet on a kept connection
         self._inward: Pace | None = None  # what the peer sends of the present request, once that was waited for
+        self._pieces_of = -1  # `wire.served` when something last came that completed nothing
         self._hand: Hand | None = None  # the thread that runs the application
         self.environ: Environ | None = None
-        self.place = place_for(deck.crew.context.slot, self.fd)
 
     def believe(self, peer: str) -> None:
         """What requests say of their client is to be judged as if it were this peer who says it."""
@@ -146,6 +144,13 @@ class Connection(Channel):
         else:
             self._await(hand, now)
 
+    def _came_in_part(self) -> None:
+        """It waits for the rest of a head or a content. One wait is what many clients need, who send these apart."""
+        if self._pieces_of == self.wire.served:
+            self._deck.table.change_lanes(self, slow=True)
+        else:
+            self._pieces_of = self.wire.served
+
     def _pace_inward(self, arriving: Exchange) -> Pace:
         """How slowly the content of a request comes."""
         pace = self._inward
@@ -156,7 +161,6 @@ class Connection(Channel):
     def _gather(self, hand: Hand, exchange: Exchange, now: float) -> bool:
         """Receive content that is here; True when the application can start, else the connection is given up."""
         bodies = self._deck.bodies
-        note(self._deck.notes, self.place, METHODS[exchange.method], exchange.target, exchange.arrived)
         self.exchange = exchange
         if exchange.expects:
             exchange.send_continue()
@@ -167,6 +171,7 @@ class Connection(Channel):
                 data = self.socket.recv(RECEIVE)
             except BlockingIOError:
                 self.deadline = self._pace_inward(exchange).begin(now)
+                self._came_in_part()
                 self._deck.table.park(self, hand, READ)
                 return False
             except OSError:
@@ -239,7 +244,6 @@ class Connection(Channel):
     def _call(self, hand: Hand, exchange: Exchange, now: float) -> None:
         """Run the application; what is left of its response is in the wire's `out`. For subclasses to wrap."""
         deck = self._deck
-        note(deck.notes, self.place, METHODS[exchange.method], exchange.target, exchange.arrived)
         hand.exchange = exchange
         hand.since = now
         self._hand = hand
@@ -376,6 +380,8 @@ class Connection(Channel):
             self.heard = now
             self._began = self._began or now
             self.deadline = max(self._began, deadlines.retired_at) + deadlines.head
+            if wire.pending:
+                self._came_in_part()
         elif wire.exchange is not None:  # the rest of a content that the application did not want
             self.deadline = self._pace_inward(wire.exchange).begin(now)
         else:

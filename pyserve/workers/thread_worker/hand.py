@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyserve.workers.thread_worker.deck import Deck
 
 _EVENTS = 64  # taken in one call by a thread that shares them with nobody
+_SLOW_EVENTS = 8  # ... of the slow lane, some ten microseconds each: whoever has come whole waits for as long
 
 
 class Hand(Owner):
@@ -25,7 +26,19 @@ class Hand(Owner):
     the baton; where it rests; and what of its words has been accounted for.
     """
 
-    __slots__ = ("_deck", "_events", "aside", "exchange", "gate", "holds", "ident", "relieves", "since", "told")
+    __slots__ = (
+        "_deck",
+        "_events",
+        "_slow_events",
+        "aside",
+        "exchange",
+        "gate",
+        "holds",
+        "ident",
+        "relieves",
+        "since",
+        "told",
+    )
 
     def __init__(self, deck: Deck, words: memoryview[int], threads: int, *, relieves: bool = False) -> None:
         super().__init__(words)
@@ -36,6 +49,7 @@ class Hand(Owner):
         self.told = [0] * len(words)
         self._deck = deck
         self._events = 1 if threads > 1 else _EVENTS
+        self._slow_events = 1 if threads > 1 else _SLOW_EVENTS
         self.exchange: Exchange | None = None
         self.since = 0.0
         self.ident = 0
@@ -48,6 +62,7 @@ class Hand(Owner):
         poll = deck.table.epoll.poll
         take = deck.table.parked.pop
         listening = deck.doors.listening
+        lane = deck.table.lane.fileno()
         most = self._events
         pause: float | None = None
         while not deck.stopping:
@@ -68,6 +83,8 @@ class Hand(Owner):
                     elif fd in listening:
                         # Another listener of the same batch may have asked for a pause already.
                         pause = deck.doors.accept(fd, self) or pause
+                    elif fd == lane:
+                        self._serve_slow()
             except KeyboardInterrupt:
                 deck.crew.quit()  # the application has taken over the signal
             except Exception:
@@ -81,6 +98,16 @@ class Hand(Owner):
             connection.ready(self)
         except Exception:
             self._break_off(connection)
+
+    def _serve_slow(self) -> None:
+        """Serve a few of those in the slow lane. Who has sent a request whole, at last, begins the next as all do."""
+        table = self._deck.table
+        for fd, _ in table.lane.poll(0, self._slow_events):
+            connection = table.parked.pop(fd, None)
+            if connection is not None:
+                if connection.idle:
+                    table.change_lanes(connection, slow=False)
+                self.serve(connection)
 
     def _break_off(self, connection: Channel) -> None:
         """An exception that nobody expected: to be called where it is handled."""

@@ -12,6 +12,11 @@ then, as an event between the two would find nothing and be lost. So the lookout
 while its last owner is about to arm the descriptor, whose number may by then be another connection's. Therefore each
 owner says what it is arming (`Owner.arming`), and `claim` waits until nobody is arming what it took. With one serving
 thread connections stay armed as they are (level-triggered), and parking costs no system call.
+
+The slow lane: thousands of peers who send their requests in small pieces may all do so in the same millisecond, and
+whoever comes with a whole request would wait until each of them had been served. So a connection whose request has come
+in pieces twice waits in an epoll of its own, `lane`, which the other one holds as a single descriptor: of all that is
+ready in the lane, a thread takes a few at a time, between the events of others.
 """
 
 from __future__ import annotations
@@ -44,10 +49,12 @@ class Table:
     parked: descriptor -> connection, in the order in which they were parked. open: all connections.
     """
 
-    __slots__ = ("_bell", "_once", "epoll", "open", "owners", "parked")
+    __slots__ = ("_bell", "_once", "epoll", "lane", "open", "owners", "parked")
 
     def __init__(self, threads: int) -> None:
         self.epoll = select.epoll()
+        self.lane = select.epoll()
+        self.epoll.register(self.lane, READ)
         self.parked: dict[int, Channel] = {}
         self.open: set[Channel] = set()
         self.owners: list[Owner] = []
@@ -62,19 +69,30 @@ class Table:
         if self._once or armed != wanted:
             connection.armed = wanted
             self.parked[fd] = connection
+            epoll = self.lane if connection.slow else self.epoll
             if armed:
-                self.epoll.modify(fd, wanted | self._once)
+                epoll.modify(fd, wanted | self._once)
             else:
-                self.epoll.register(fd, wanted | self._once)
+                epoll.register(fd, wanted | self._once)
         else:
             self.parked[fd] = connection
         owner.arming = -1
 
     def disarm(self, connection: Channel) -> None:
         """An owned connection is not to wake anybody; where each event is asked for, it does not anyway."""
-        if connection.armed and not self._once:
+        if not self._once:
+            self._take_out(connection)
+
+    def change_lanes(self, connection: Channel, *, slow: bool) -> None:
+        """Have an owned connection wait in the slow lane from now on, or no longer."""
+        if connection.slow is not slow:
+            self._take_out(connection)
+            connection.slow = slow
+
+    def _take_out(self, connection: Channel) -> None:
+        if connection.armed:
             connection.armed = 0
-            self.epoll.unregister(connection.fd)
+            (self.lane if connection.slow else self.epoll).unregister(connection.fd)
 
     def claim(self, fd: int) -> Channel | None:
         """Take a parked connection without an event; the caller owns it then. None if somebody else has it."""
@@ -91,6 +109,7 @@ class Table:
 
     def close(self) -> None:
         """Give back descriptors; nobody waits any more."""
+        self.lane.close()
         self.epoll.close()
         if self._bell >= 0:
             os.close(self._bell)
@@ -98,7 +117,5 @@ class Table:
     def forget(self, connection: Channel) -> None:
         """An owned connection is about to be closed."""
         self.open.discard(connection)
-        if connection.armed:
-            connection.armed = 0
-            # Closing would not do: a process that the application has started may hold the same open socket.
-            self.epoll.unregister(connection.fd)
+        # Closing would not do: a process that the application has started may hold the same open socket.
+        self._take_out(connection)

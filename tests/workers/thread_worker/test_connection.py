@@ -603,6 +603,46 @@ def test_a_slow_head(threads: int) -> None:
         assert timeouts(served) == (2, 0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    "begin", ["GET /slow HTTP/1.1\r\n", "POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n"]
+)
+def test_who_comes_whole_does_not_wait_for_all_who_come_in_pieces(begin: str) -> None:
+    """As thousands of slow peers may send a piece each at the same time."""
+    order: list[str] = []
+    entered, released = threading.Event(), threading.Event()
+
+    def application(environ: dict[str, Any], start: Start) -> list[bytes]:
+        order.append(environ["PATH_INFO"])
+        if environ["PATH_INFO"] == "/hold":
+            entered.set()
+            assert released.wait(20)
+        return hello(environ, start)
+
+    with serving(application, 1) as served:
+        table = served.deck.table
+        slow = [served.connect() for _ in range(40)]
+        for piece in (begin.encode(), b"Host: ", b"x"):
+            for client in slow:
+                client.send(piece)
+            eventually(lambda: len(table.parked) == 40 and not any(connection.idle for connection in table.open))
+        eventually(lambda: all(connection.slow for connection in table.open))
+        holder, other = served.connect(), served.connect()
+        assert other.get("/first")[1] == b"hello"  # so that it is known, and its event comes behind theirs
+        holder.send(request("/hold"))
+        assert entered.wait(20)
+        for client in slow:
+            client.send(b"\r\n\r\n\r\n" if begin.startswith("POST") else b"\r\n\r\n")
+        other.send(request("/other"))
+        released.set()
+        assert other.response()[1] == b"hello"
+        assert order.index("/other") <= 2 + 2 * 8  # of whom there are eight in each turn
+        for client in slow:
+            assert client.response()[1] == b"hello"
+            assert client.get("/again")[1] == b"hello"
+        assert order.count("/slow") == order.count("/again") == 40
+        assert not any(connection.slow for connection in table.open)
+
+
 @pytest.mark.parametrize("buffer", [1000, 10])
 def test_a_slow_body(threads: int, buffer: int) -> None:
     """Gathered before the request starts, or read by the application."""

@@ -50,13 +50,16 @@ class _Deck:
     """One batch of events on two listeners, of which the first asks for a pause."""
 
     def __init__(self) -> None:
-        self.table = self.epoll = self.doors = self.relay = self
+        self.table = self.epoll = self.lane = self.doors = self.relay = self
         self.doubled = False
         self.parked: dict[int, Any] = {}
         self.listening = {1: None, 2: None}
         self.stopping = False
         self.stepped = False
         self._batches = [[(1, 1), (2, 1)], []]
+
+    def fileno(self) -> int:
+        return -1
 
     def poll(self, pause: float | None, most: int) -> list[tuple[int, int]]:
         self.stopping = not self._batches[1:]

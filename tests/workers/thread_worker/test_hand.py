@@ -8,6 +8,7 @@ import pytest
 from pyserve.workers.thread_worker.channel import Stage
 from pyserve.workers.thread_worker.hand import Hand
 
+LANE = 100  # the descriptor of the slow lane
 NOTHING = memoryview(bytearray(128)).cast("Q")
 
 
@@ -17,7 +18,7 @@ class Deck:
     doubled = False
 
     def __init__(self, *batches: list[int] | BaseException) -> None:
-        self.table = self.epoll = self.doors = self.relay = self.crew = self.log = self
+        self.table = self.epoll = self.lane = self.doors = self.relay = self.crew = self.log = self
         self.parked: dict[int, Any] = {}
         self.listening: dict[int, None] = {}
         self.batches = list(batches)
@@ -28,6 +29,12 @@ class Deck:
     @property
     def stopping(self) -> bool:
         return self.ended or not self.batches
+
+    def fileno(self) -> int:
+        return LANE
+
+    def change_lanes(self, connection: "Connection", *, slow: bool) -> None:
+        self.said.append(f"{connection.fd} is {'slow' if slow else 'slow no more'}")
 
     def poll(self, pause: float | None, most: int) -> list[tuple[int, int]]:
         self.asked.append((pause, most))
@@ -53,6 +60,7 @@ class Connection:
     def __init__(self, deck: Deck, fd: int, act: Callable[["Connection"], None]) -> None:
         self.fd = fd
         self.stage = Stage.READING
+        self.idle = False
         self.reset_by: Hand | None = None
         self._act = act
         deck.parked[fd] = self
@@ -91,6 +99,19 @@ def test_one_of_several_takes_one_event_at_a_time(threads: int, most: int) -> No
     deck = Deck([])
     manned(deck, threads)
     assert deck.asked == [(None, most)]
+
+
+@pytest.mark.parametrize(("threads", "most"), [(1, 8), (4, 1)])
+def test_a_few_of_the_slow_lane(threads: int, most: int) -> None:
+    deck = Deck([3, LANE, 4], [5, 6], [])
+    served: list[int] = []
+    for fd in (3, 4, 5, 6):
+        Connection(deck, fd, lambda connection: served.append(connection.fd))
+    deck.parked[6].idle = True  # it is about to begin its next request
+    manned(deck, threads)
+    assert served == [3, 5, 6, 4]
+    assert deck.asked[1] == (0, most)
+    assert deck.said == ["6 is slow no more"]
 
 
 def test_an_exception_costs_one_connection() -> None:

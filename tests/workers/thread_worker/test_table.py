@@ -40,6 +40,7 @@ class Parked:
     def __init__(self, ours: socket.socket) -> None:
         self.fd = ours.fileno()
         self.armed = 0
+        self.slow = False
 
 
 def connection(ours: socket.socket) -> Any:
@@ -94,6 +95,39 @@ def test_one_event_for_several_threads(pair: tuple[socket.socket, socket.socket]
     assert ready(table) == []  # until it is parked again
     table.park(parked, owner, READ)
     assert ready(table) == [parked.fd]
+    table.close()
+
+
+def test_the_slow_lane(table: Table, owner: Owner, pair: tuple[socket.socket, socket.socket]) -> None:
+    """Whoever waits on the epoll hears of it as of one descriptor, however many are ready there."""
+    parked = connection(pair[0])
+    table.park(parked, owner, READ)
+    table.claim(parked.fd)
+    table.change_lanes(parked, slow=True)
+    table.change_lanes(parked, slow=True)
+    pair[1].send(b"x")
+    assert ready(table) == []  # nobody waits for it yet
+    table.park(parked, owner, READ)
+    assert ready(table) == [table.lane.fileno()]
+    assert [fd for fd, _ in table.lane.poll(0)] == [parked.fd]
+    table.claim(parked.fd)
+    table.change_lanes(parked, slow=False)
+    assert ready(table) == []
+    table.park(parked, owner, READ)
+    assert ready(table) == [parked.fd]
+    assert table.lane.poll(0) == []
+
+
+@pytest.mark.parametrize("end", [Table.forget, Table.disarm])
+def test_leaving_the_slow_lane_for_good(pair: tuple[socket.socket, socket.socket], end: Any) -> None:
+    table, owner = Table(1), Owner(WORDS)
+    parked = connection(pair[0])
+    table.change_lanes(parked, slow=True)
+    table.park(parked, owner, READ)
+    table.claim(parked.fd)
+    end(table, parked)
+    pair[1].send(b"x")
+    assert ready(table) == []
     table.close()
 
 
