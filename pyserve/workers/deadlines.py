@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from pyserve.workers.async_worker.stream import Stream
 
 LINGER = 2.0  # seconds
+# Thrown away after the half-close: what an upload may have under way, in the buffers of both kernels, when it is
+# answered early. Less, and clients that are only slow to look are reset, and many then do not read the answer.
+LINGER_OCTETS = 16 * 1024 * 1024
 ARRIVING = 2.0  # seconds of silence in which a head that is on its way comes, or at least begins
 _HEAD_AT_THE_END = 5.0
 # Connections that are judged in one go, a quarter of a millisecond: whoever wants an answer waits for as long.

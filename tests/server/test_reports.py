@@ -27,6 +27,14 @@ from pyserve.workers.scoreboard import (
 from tests.server.journal import Log
 
 
+@pytest.fixture
+def now(monkeypatch) -> int:
+    """Nanoseconds; time stands still."""
+    now = time.monotonic_ns()
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now)
+    return now
+
+
 def a_request(target: bytes, arrived: float) -> SimpleNamespace:
     return SimpleNamespace(method="GET", target=target, arrived=arrived)
 
@@ -62,10 +70,9 @@ def test_a_worker_that_boots_and_boots(log):
     ]
 
 
-def test_the_requests_that_ended_with_a_worker(log):
+def test_the_requests_that_ended_with_a_worker(log, now):
     slot = Scoreboard(1, 2).slot(0)
     slot.booted_at = 1
-    now = time.monotonic_ns()
     witness.write(slot, [a_request(b"/slow", now / 1e9 - 2)], now)
     assert not Reports(log).exit(Child(1, 42, 0, 0, None), -11, slot)
     assert log.said == [
@@ -154,17 +161,17 @@ def abort(log: Log, slot) -> str:
     return text
 
 
-def test_timeout_with_the_request_that_the_watcher_saw(log):
+def test_timeout_with_the_request_that_the_watcher_saw(log, now):
     slot = Scoreboard(1, 1).slot(0)
-    slot.publish("GET /slow", time.monotonic_ns() - 31_200_000_000)
+    slot.publish("GET /slow", now - 31_200_000_000)
     assert abort(log, slot) == "WORKER TIMEOUT (pid:42): GET /slow for 31.2 s"
 
 
-def test_timeout_with_a_request_that_held_the_interpreter(log):
+def test_timeout_with_a_request_that_held_the_interpreter(log, now):
     """The watcher had no chance to publish."""
     slot = Scoreboard(1, 3).slot(0)
-    slot.thread(1).words[STARTED_NS] = time.monotonic_ns() - 31_200_000_000
-    slot.thread(2).words[STARTED_NS] = time.monotonic_ns() - 1_000_000_000
+    slot.thread(1).words[STARTED_NS] = now - 31_200_000_000
+    slot.thread(2).words[STARTED_NS] = now - 1_000_000_000
     assert abort(log, slot) == "WORKER TIMEOUT (pid:42): one request for 31.2 s"
 
 

@@ -1,13 +1,17 @@
 """Either kind of worker behind one face, for tests of what both must do alike."""
 
 import contextlib
+import fcntl
+import select
+import struct
+import termios
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import pytest
 
 from tests.workers import hands, serving
-from tests.workers.serving import Client
+from tests.workers.serving import PATIENCE, Client
 
 WAYS = {
     "sync": {"threads": 1},
@@ -47,6 +51,26 @@ def working(way: str, applications: tuple[Any, Any] | None = None, **settings: A
 def timeouts(worker: Worker) -> tuple[int, ...]:
     """How many deadlines were missed: for a head, a body, the next request, the client's reading."""
     return tuple(map(sum, zip(*(thread.timeouts for thread in worker.slot.threads), strict=True)))
+
+
+def fill(client: Client) -> None:
+    """Send as much as the kernel takes for a worker that reads nothing for now."""
+    client.socket.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while select.select([], [client.socket], [], 0.1)[1]:
+            client.socket.send(BLOCK)
+    client.socket.settimeout(PATIENCE)
+
+
+def has_read(worker: Any) -> bool:
+    """Whether a worker has taken all octets that its clients have sent."""
+    if hasattr(worker, "deck"):
+        sockets = [connection.socket for connection in tuple(worker.deck.table.open)]
+    else:
+        streams = tuple(worker.worker._registry.streams)
+        sockets = [stream.transport.get_extra_info("socket") for stream in streams]
+    waiting = (fcntl.ioctl(each.fileno(), termios.FIONREAD, bytes(4)) for each in sockets)
+    return not any(struct.unpack("i", octets)[0] for octets in waiting)
 
 
 # One application in both interfaces. By its path it reads all content ("/read", answered with how many octets it had),

@@ -177,6 +177,14 @@ def eventually(condition: Callable[[], object], what: str = "it") -> None:
         time.sleep(0.002)
 
 
+def exertion(seconds: float) -> float:
+    """How many seconds of the processor this process takes while its test waits for so long. Whoever never rests takes
+    much each time; a test may find others at work the first time, such as what an earlier test has left behind."""
+    before = time.process_time()
+    threading.Event().wait(seconds)
+    return time.process_time() - before
+
+
 def listening(directory: Path, kind: str) -> socket.socket:
     if kind == "unix":
         listener = socket.socket(socket.AF_UNIX)

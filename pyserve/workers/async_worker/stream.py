@@ -27,7 +27,7 @@ from pyserve.workers.async_worker.parting import forget, half_close, shut_down
 from pyserve.workers.async_worker.registry import Door, Registry
 from pyserve.workers.async_worker.waiters import Waiters
 from pyserve.workers.async_worker.writer import HIGH_WATER, Writer
-from pyserve.workers.deadlines import Phase
+from pyserve.workers.deadlines import LINGER_OCTETS, Phase
 from pyserve.workers.pace import Pace
 from pyserve.workers.proxies import remote_of
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from pyserve.protocol.proxy import ProxyHeader
     from pyserve.workers.tls.channel import TlsChannel
 
-LINGER_OCTETS = 1024 * 1024  # thrown away after the half-close
 
 _BURST = 0.001  # seconds
 _GATHERED = 8  # pieces

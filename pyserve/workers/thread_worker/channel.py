@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pyserve.protocol.exchange import Exchange, Sending
 from pyserve.protocol.http1 import Http1Wire
-from pyserve.workers.deadlines import ARRIVING, LINGER
+from pyserve.workers.deadlines import ARRIVING, LINGER, LINGER_OCTETS
 from pyserve.workers.pace import Pace
 from pyserve.workers.scoreboard import TIMEOUTS_KEEPALIVE
 from pyserve.workers.thread_worker.outflow import send_some
@@ -29,7 +29,6 @@ RECEIVE = 65536  # octets of one recv of content
 RECEIVE_HEAD = 16384  # ... where a head is expected: to make room for more costs more than most heads themselves
 
 _SEND = 4 * 1024 * 1024  # octets of a complete response before other connections have their turn
-_DISCARD = 1024 * 1024  # octets thrown away after the half-close
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER without time: close() sends RST
 
 
@@ -222,7 +221,7 @@ class Channel:
         except OSError:
             data = b""
         self._discarded += len(data)
-        if data and self._discarded < _DISCARD:
+        if data and self._discarded < LINGER_OCTETS:
             self.go_back(owner)
         else:
             self.close(owner)

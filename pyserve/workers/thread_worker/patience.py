@@ -79,6 +79,8 @@ class Patience:
     def _make_room(self) -> None:
         """Shut down the connection that has stalled for longest."""
         with self._lock:  # and so it still waits, and nobody closes it
+            if inf in self._since.values():
+                return  # the last one is about to go
             peer = min(self._since, key=self._since.__getitem__, default=None)
             if peer is None or monotonic() - self._since[peer] < STALLED:
                 return

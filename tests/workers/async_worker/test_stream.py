@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pyserve.workers.scoreboard import TIMEOUTS_BODY, TIMEOUTS_HEADER, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
+from tests.workers.both import fill, has_read
 from tests.workers.clock import Clock
 from tests.workers.serving import LOOPS, PATIENCE, Client, eventually, request, serving
 
@@ -79,6 +80,26 @@ def test_the_answer_to_a_refused_upload_is_not_lost_to_a_reset(loop: str) -> Non
         client = served.connect()
         client.send(request("/", "Content-Length: 500000", method="POST") + b"x" * 400_000)
         assert client.rest().startswith(b"HTTP/1.1 413 ")
+
+
+def test_an_answer_survives_all_that_was_on_its_way(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernels hold megabytes of an upload when the answer to its beginning comes."""
+    monkeypatch.setattr("pyserve.workers.deadlines.LINGER", 60.0)
+    go = asyncio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await go.wait()
+        await hello(scope, receive, send)
+
+    with serving(application, loop=loop, lifespan="off") as served:
+        client = served.connect()
+        client.send(request("/", "Content-Length: 100000000", method="POST"))
+        fill(client)
+        served.call(go.set)
+        eventually(lambda: has_read(served))
+        client.send(b"and a bit more")  # no reset comes of it
+        assert client.response()[1] == b"ok"
+        assert client.rest() == b""
 
 
 def test_an_upload_without_end_after_the_half_close_is_cut_off(loop: str) -> None:

@@ -4,7 +4,6 @@ import io
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,10 @@ from wsgiref.validate import validator
 
 import pytest
 
+from tests.workers.both import fill, has_read
+from tests.workers.clock import Clock
 from tests.workers.hands import Manned, serving
-from tests.workers.serving import Client, eventually, request
+from tests.workers.serving import PATIENCE, Client, eventually, request
 
 Start = Callable[..., Any]
 BIG = 3 * 1024 * 1024
@@ -116,23 +117,20 @@ def test_a_body_that_comes_octet_by_octet(threads: int) -> None:
 
 
 def test_a_request_does_not_start_before_its_body_is_here(threads: int) -> None:
-    started = threading.Event()
+    started: list[str] = []
 
     def application(environ: dict[str, Any], start: Start) -> list[bytes]:
-        started.set()
+        started.append(environ["PATH_INFO"])
         return echo(environ, start)
 
     with serving(application, threads) as served:
         client = served.connect()
-        client.send(request("/", "Content-Length: 4", method="POST") + b"ab")
-        other = served.connect()  # its turn comes after what has been sent before
-        other.send(request("/", method="GET"))
-        other.response()
-        started.clear()
-        assert served.deck.bodies.held == 2
+        client.send(request("/first", "Content-Length: 4", method="POST") + b"ab")
+        eventually(lambda: served.deck.bodies.held == 2 and len(served.deck.table.parked) == 1)
+        served.connect().get("/second")
         client.send(b"cd")
         assert client.response()[1] == b"abcd"
-        assert started.is_set()
+        assert started == ["/second", "/first"]
         assert served.deck.bodies.held == 0
 
 
@@ -347,7 +345,7 @@ def test_what_comes_late_takes_no_response_away(threads: int, octets: bytes) -> 
         for _ in range(3):
             client.send(b"\r\n")  # to which a socket that is closed would answer with a reset
         assert client.rest().endswith(b"hello")
-        assert served.slot.connections == 1
+        eventually(lambda: served.slot.connections == 1)
         client.socket.close()
         eventually(lambda: served.slot.connections == 0)
 
@@ -366,6 +364,26 @@ def test_a_response_survives_an_unread_body(threads: int) -> None:
         assert head.startswith(b"HTTP/1.1 403 ")
         assert body == b"no"
         assert b"\r\nConnection: close\r\n" in head
+
+
+def test_a_response_survives_all_that_was_on_its_way(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernels hold megabytes of an upload when the answer to its beginning comes."""
+    monkeypatch.setattr("pyserve.workers.thread_worker.channel.LINGER", 60.0)
+    go_on = threading.Event()
+
+    def application(environ: dict[str, Any], start: Start) -> list[bytes]:
+        assert go_on.wait(PATIENCE)
+        return echo({"wsgi.input": io.BytesIO(b"enough")}, start)
+
+    with serving(application, threads, body_buffer_size=1000) as served:
+        client = served.connect()
+        client.send(request("/", "Content-Length: 100000000", method="POST"))
+        fill(client)
+        go_on.set()
+        eventually(lambda: has_read(served))
+        client.send(b"and a bit more")  # no reset comes of it
+        assert client.response()[1] == b"enough"
+        assert client.rest() == b""
 
 
 def test_a_small_unread_body_is_drained(threads: int) -> None:
@@ -557,7 +575,7 @@ def test_who_pipelines_without_end_takes_turns() -> None:
             served_before.append(count)
         elif count == 1:
             other.send(request("/other"))
-            time.sleep(0.05)  # until it is there; no condition tells
+            eventually(lambda: not has_read(served))  # until it is there: all of the other's has been taken
         return hello(environ, start)
 
     with serving(application) as served:
@@ -593,12 +611,13 @@ def test_without_keep_alive_a_connection_has_one_request(threads: int) -> None:
         assert b"\r\nConnection: close\r\n" in client.rest()
 
 
-def test_a_slow_head(threads: int) -> None:
-    with serving(hello, threads, header_timeout=0.2) as served:
-        client = served.connect()
+def test_a_slow_head(threads: int, clock: Clock) -> None:
+    with serving(hello, threads, header_timeout=30.0) as served:
+        client, silent = served.connect(), served.connect()
         client.send(b"GET / HTTP/1.1\r\n")
+        eventually(lambda: len(served.deck.table.parked) == 2 and has_read(served))
+        clock.advance(40)
         assert client.rest().startswith(b"HTTP/1.1 408 ")
-        silent = served.connect()
         assert silent.rest() == b""
         assert timeouts(served) == (2, 0, 0, 0)
 
@@ -673,25 +692,31 @@ def test_a_stalled_reader(threads: int, form: str) -> None:
         assert body.closed == (form == "generator")
 
 
-def test_a_slow_but_steady_reader_is_not_cut() -> None:
-    data = b"x" * 6_000_000
+def test_a_slow_but_steady_reader_is_not_cut(clock: Clock) -> None:
+    data = b"x" * 20_000_000
 
     def application(environ: dict[str, Any], start: Start) -> list[bytes]:
         start("200 OK", [("Content-Length", str(len(data)))])
         return [data]
 
-    with serving(application, write_timeout=0.5) as served:
+    with serving(application, write_timeout=30.0) as served:
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        connection.settimeout(10)
+        connection.settimeout(PATIENCE)
         connection.connect(served.listener.getsockname())
         client = Client(connection)
         client.send(request())
         client.until(b"\r\n\r\n")
         left = len(data)
-        while left:
-            time.sleep(0.01)
-            left -= len(client.take(min(left, 50_000)))
+        for _ in range(5):
+            eventually(lambda: served.deck.table.parked)  # it waits for its client
+            (waiting,) = served.deck.table.open
+            before = waiting.deadline
+            clock.advance(20)
+            while waiting.deadline == before:
+                left -= len(client.take(50_000))
+        assert client.take(left) == data[:left]
+        assert timeouts(served) == (0, 0, 0, 0)
         connection.close()
 
 

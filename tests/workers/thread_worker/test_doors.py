@@ -3,16 +3,15 @@
 import os
 import resource
 import socket
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from pyserve.workers.scoreboard import State
-from pyserve.workers.thread_worker.doors import RESERVE, Accepting
+from pyserve.workers.thread_worker.doors import RESERVE, Accepting, Doors
 from tests.workers.hands import Manned, serving
-from tests.workers.serving import eventually, request
+from tests.workers.serving import eventually, exertion, request
 
 
 @pytest.fixture(params=[1, 4])
@@ -120,28 +119,26 @@ def test_no_descriptor_is_left_at_all(threads: int, few_descriptors: int) -> Non
 # Other workers
 
 
-def test_who_has_more_than_its_share_steps_back(threads: int) -> None:
+def test_who_has_more_than_its_share_steps_back(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a moment: nobody else calls it back."""
+    monkeypatch.setattr(Doors, "look_again", lambda doors, owner: None)
     with serving(hello, threads, multiprocess=True) as served:
         other = served.crew.context.scoreboard.slot(1)
         other.state = State.READY
         clients = [served.connect() for _ in range(6)]
-        began = time.monotonic()
         for client in clients:
             assert client.get()[1] == b"hello"
         eventually(lambda: state(served) is Accepting.OPEN)
         other.connections = 100
         for _ in range(3):
             assert served.connect().get()[1] == b"hello"
-        assert time.monotonic() - began < 5
 
 
 def test_a_listener_that_fails_is_no_busy_loop(threads: int) -> None:
     with serving(hello, threads) as served:
         served.listener.shutdown(socket.SHUT_RDWR)  # for all who share it
         eventually(lambda: "Accepting pauses: [Errno 22]" in served.log)
-        before = time.process_time()
-        time.sleep(0.5)
-        assert time.process_time() - before < 0.2
+        eventually(lambda: exertion(0.5) < 0.2, "its rest")
 
 
 def test_when_the_whole_server_stops_all_who_wait_are_taken(threads: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pyserve.workers.thread_worker.patience import READABLE, STALLED, WRITABLE, Patience
+from tests.workers.serving import eventually
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -103,9 +104,10 @@ def test_who_has_stalled_longest_makes_room(pairs: list[Pair]) -> None:
     first = Waiting(patience, pairs[0][0])
     second = None
     try:
-        time.sleep(0.2)
+        eventually(lambda: patience.inner._since)
+        time.sleep(0.2)  # how much longer it has stalled
         second = Waiting(patience, pairs[1][0])
-        first.join(5)
+        first.join(10)
         assert not first.is_alive()
         assert first.seconds >= STALLED
         assert second.is_alive()
@@ -115,6 +117,22 @@ def test_who_has_stalled_longest_makes_room(pairs: list[Pair]) -> None:
         first.join()
         if second is not None:
             second.join()
+
+
+def test_one_is_enough_although_it_takes_its_time_to_go(pairs: list[Pair]) -> None:
+    """The thread that was freed may not have come to run yet when another one looks."""
+    patience = Patience(Patient(2).relay, 2)
+    now = time.monotonic()
+    patience._since = {pairs[0][0]: now - 9, pairs[1][0]: now - 8}
+    patience._make_room()
+    patience._make_room()
+    assert pairs[0][1].recv(1) == b""
+    pairs[1][1].setblocking(False)
+    with pytest.raises(BlockingIOError):
+        pairs[1][1].recv(1)
+    del patience._since[pairs[0][0]]
+    patience._make_room()
+    assert pairs[1][1].recv(1) == b""
 
 
 def test_nobody_is_cut_off_while_there_are_reliefs(pairs: list[Pair]) -> None:
@@ -137,6 +155,6 @@ def test_the_end(pairs: list[Pair]) -> None:
     patience = Patient(4)
     waiting = Waiting(patience, pairs[0][0])
     patience.end()
-    waiting.join(5)
+    waiting.join(10)
     assert not waiting.is_alive()
     assert patience.wait(pairs[1][0], READABLE, soon())  # and for those who come later

@@ -169,7 +169,7 @@ def test_everybody_wakes(table: Table) -> None:
         thread.start()
     table.wake_all()
     for thread in woken:
-        thread.join(5)
+        thread.join(10)
         assert not thread.is_alive()
 
 
