@@ -693,13 +693,14 @@ def test_a_stalled_reader(threads: int, form: str) -> None:
 
 
 def test_a_slow_but_steady_reader_is_not_cut(clock: Clock) -> None:
-    data = b"x" * 20_000_000
+    data = b"x" * 6_000_000
 
     def application(environ: dict[str, Any], start: Start) -> list[bytes]:
         start("200 OK", [("Content-Length", str(len(data)))])
         return [data]
 
-    with serving(application, write_timeout=30.0) as served:
+    with serving(application, write_timeout=30.0, keepalive=1000.0) as served:
+        served.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)  # its connections inherit it
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         connection.settimeout(PATIENCE)
