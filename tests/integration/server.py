@@ -23,7 +23,8 @@ from bench.servers import reserved_port
 
 HOST = "127.0.0.1"
 APPS = Path(__file__).with_name("apps")
-PATIENCE = 20.0  # seconds until something expected is given up
+PATIENCE = 28.0  # seconds until something expected is given up: less than the 30 after which defaults would help along
+ENDURANCE = 100.0  # seconds for a command to run to its end, from the loading of Python, while others do the same
 _SCRIPT = Path(sys.executable).with_name("pyserve")
 COMMAND = [str(_SCRIPT)] if _SCRIPT.exists() else [sys.executable, "-m", "pyserve"]
 

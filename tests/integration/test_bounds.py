@@ -42,13 +42,18 @@ def push(connections: list[socket.socket], octets: bytes) -> None:
 
 
 def grown(server: Server, count: int, octets: bytes, at_least: int = 0) -> int:
-    """Octets of memory that so many connections take which send `octets` and read nothing."""
+    """Octets of memory that so many connections take which send `octets`, as far as those are taken, and read nothing.
+    at_least: what that is if all of them are."""
     (worker,) = server.workers()
     with contextlib.ExitStack() as stack:
         before = rss(worker)
         Path(f"/proc/{worker}/clear_refs").write_text("5")
         connections = [stack.enter_context(server.connect()) for _ in range(count)]
-        push(connections, octets)
+        if at_least:
+            for connection in connections:
+                connection.sendall(octets)
+        else:
+            push(connections, octets)
         with server.client() as client:
             assert client.get("/").text == "hello\n"
         wait_for(lambda: peak(worker) - before >= at_least, "the growth that was to be measured")

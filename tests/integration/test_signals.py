@@ -53,7 +53,7 @@ def test_a_response_that_nobody_reads_holds_a_stop_up_like_an_idle_connection(se
         wait_for(lambda: connection.recv(1, socket.MSG_PEEK), "the response")
         begun = time.monotonic()
         server.stop(0)
-        assert 0.5 <= time.monotonic() - begun < 10
+        assert time.monotonic() - begun >= 0.5
 
 
 @WAYS
@@ -131,11 +131,9 @@ def test_a_generator_is_closed_when_it_is_cut_off(serve: Serve, app: str, option
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_startup_that_waits_holds_nothing_up(serve: Serve, number: signal.Signals) -> None:
-    server = serve("broken_lifespan:waiting", path=None)
+    server = serve("broken_lifespan:waiting", "--graceful-timeout", "3600", path=None)
     server.says("waiting for a database")
-    begun = time.monotonic()
     server.stop(0, number)
-    assert time.monotonic() - begun < 5
     assert server.logged("waiting no more")
     assert not server.logged("ERROR|WARNING")
 

@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from bench.servers import reserved_port
-from tests.integration.server import APPS, COMMAND, HOST, PATIENCE, Server, environment, is_alive
+from tests.integration.server import APPS, COMMAND, ENDURANCE, HOST, PATIENCE, Server, environment, is_alive
 
+pytestmark = pytest.mark.timeout(2 * ENDURANCE)
 Serve = Callable[..., Server]
 
 
@@ -22,7 +23,7 @@ def run(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProce
     """Run the command to its end."""
     command = [*COMMAND, "--app-dir", str(APPS), *arguments]
     return subprocess.run(
-        command, cwd=cwd, env=environment(environ), capture_output=True, text=True, timeout=PATIENCE, check=False
+        command, cwd=cwd, env=environment(environ), capture_output=True, text=True, timeout=ENDURANCE, check=False
     )
 
 

@@ -26,9 +26,10 @@ def test_a_worker_that_is_stuck_is_replaced(serve: Serve, app: str) -> None:
     server = serve(app, "--timeout", "1")
     (worker,) = server.workers()
     with server.connect() as connection:
+        begun = time.monotonic()
         send(connection, "GET /stuck?a=b HTTP/1.1\nHost: a\n\n")
         found = server.says(rf"WORKER TIMEOUT \(pid:{worker}\): GET /stuck\?a=b for (\d+\.\d) s")
-        assert 1 <= float(found[1]) < 5
+        assert 1 <= float(found[1]) <= time.monotonic() - begun + 0.1
         with pytest.raises((ConnectionResetError, AssertionError)):
             receive_until(connection, b"HTTP/")
     wait_for(lambda: server.workers() and worker not in server.workers(), "another worker")
@@ -53,12 +54,12 @@ def test_the_only_thread_of_a_worker_is_in_a_request_that_hangs(serve: Serve) ->
 
 def test_one_thread_of_several_that_is_stuck_is_no_silence(serve: Serve) -> None:
     """The others are busy and get somewhere."""
-    server = serve("plain_wsgi", "--threads", "4", "--timeout", "1")
+    server = serve("plain_wsgi", "--threads", "4", "--timeout", "2")
     workers = server.workers()
     with server.connect() as connection, server.client() as client:
         send(connection, "GET /stuck HTTP/1.1\nHost: a\n\n")
         began = time.monotonic()
-        while time.monotonic() - began < 2.5:
+        while time.monotonic() - began < 3.5:
             assert client.get("/").text == "hello\n"
             time.sleep(0.02)
         assert server.workers() == workers
@@ -69,11 +70,11 @@ def test_who_is_not_stuck(serve: Serve) -> None:
     """Threads that are all busy, which may be slow for good reasons; streams that go on for longer than the timeout;
     and who has nothing to do."""
     servers = {
-        "busy": serve("plain_wsgi", "--threads", "2", "--timeout", "1"),
-        "sync": serve("plain_wsgi", "--timeout", "1"),
-        "async": serve("plain_asgi:app", "--timeout", "1"),
-        "idle sync": serve("plain_wsgi", "--timeout", "0.5"),
-        "idle async": serve("plain_asgi:app", "--timeout", "0.5"),
+        "busy": serve("plain_wsgi", "--threads", "2", "--timeout", "2"),
+        "sync": serve("plain_wsgi", "--timeout", "2"),
+        "async": serve("plain_asgi:app", "--timeout", "2"),
+        "idle sync": serve("plain_wsgi", "--timeout", "1.5"),
+        "idle async": serve("plain_asgi:app", "--timeout", "1.5"),
     }
     workers = {name: server.workers() for name, server in servers.items()}
     busy = servers["busy"]
@@ -86,7 +87,7 @@ def test_who_is_not_stuck(serve: Serve) -> None:
         for connection in streams:
             send(connection, "GET /endless HTTP/1.1\nHost: a\n\n")
         began = time.monotonic()
-        while time.monotonic() - began < 2.5:
+        while time.monotonic() - began < 3.5:
             for connection in streams:
                 assert connection.recv(65536)
         for number, connection in enumerate(waiting):
@@ -100,16 +101,17 @@ def test_who_is_not_stuck(serve: Serve) -> None:
 @BOTH
 def test_missed_deadlines_are_counted_by_kind(serve: Serve, app: str) -> None:
     """The log tells when the worker has ended, at debug level."""
-    short = ("--header-timeout", "0.2", "--keep-alive", "0.2", "--body-timeout", "0.2", "--write-timeout", "0.4")
+    short = ("--header-timeout", "1", "--keep-alive", "1", "--body-timeout", "1", "--write-timeout", "1")
     server = serve(app, "--log-level", "debug", *short, errors=("ConnectionError: the client has left",))
     texts = ["GET / HTTP", "POST /digest HTTP/1.1\nHost: a\nContent-Length: 9\n\nno", "GET / HTTP/1.1\nHost: a\n\n"]
     with contextlib.ExitStack() as stack:
-        for text in (texts[0], texts[0], *texts[1:]):
-            connection = stack.enter_context(server.connect())
-            send(connection, text)
-            receive_all(connection)
         reader = stack.enter_context(server.connect(unix=True))
         send(reader, "GET /block?size=50000000 HTTP/1.1\nHost: a\n\n")
+        silent = [stack.enter_context(server.connect()) for _ in range(4)]
+        for connection, text in zip(silent, (texts[0], *texts), strict=True):
+            send(connection, text)
+        for connection in silent:
+            receive_all(connection)
         wait_for(lambda: _broken_off(reader), "the end of a connection that is not read from")
     server.stop()
     kinds = r"timeouts: header (\d+), body (\d+), keep-alive (\d+), write (\d+), request (\d+)$"
@@ -128,7 +130,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """One that has little patience with clients."""
     point: Point = request.param
     directory = tmp_path_factory.mktemp("impatient")
-    short = ("--header-timeout", "0.3", "--keep-alive", "0.3", "--body-timeout", "0.3", "--write-timeout", "0.5")
+    short = ("--header-timeout", "1", "--keep-alive", "1", "--body-timeout", "1", "--write-timeout", "1")
     with open(directory / "payload", "wb") as payload:
         payload.truncate(50_000_000)
     errors = ("ConnectionError: the client has left",)

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.integration.clients import curl
-from tests.integration.server import APPS, COMMAND, HOST, PATIENCE, Server, environment, wait_for
+from tests.integration.server import APPS, COMMAND, ENDURANCE, HOST, PATIENCE, Server, environment, wait_for
 from tests.integration.ways import BOTH, FEW
 from tests.tls import authority, client_context, write_authority, write_certificate
 
@@ -160,7 +160,7 @@ def test_a_reload_reads_what_a_start_would(serve: Serve, certfile: Path) -> None
 def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, "--app-dir", str(APPS), "--bind", f"{HOST}:0", *arguments]
     return subprocess.run(
-        command, cwd=directory, env=environment({}), capture_output=True, text=True, timeout=PATIENCE, check=False
+        command, cwd=directory, env=environment({}), capture_output=True, text=True, timeout=ENDURANCE, check=False
     )
 
 
@@ -172,6 +172,7 @@ BAD = [
 ]
 
 
+@pytest.mark.timeout(2 * ENDURANCE)
 def test_bad_files_at_the_start(tmp_path: Path, certfile: Path) -> None:
     (tmp_path / "empty").touch()
     with ThreadPoolExecutor(len(BAD)) as pool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 SCRIPT = Path(__file__).with_name("fake_master.py")
-PATIENCE = 20.0
+PATIENCE = 28.0  # seconds: less than the 30 after which defaults would help along
 
 Wanted = Callable[[], Any]
 
