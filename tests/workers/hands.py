@@ -147,6 +147,8 @@ def serving(
         log = logs.setup(chosen)
         stack.callback(log.close)
         board = Scoreboard(4, threads + 1)
+        if board.fd is not None:
+            stack.callback(os.close, board.fd)
         board.slot(0).clear(1)
         accepting = listener.dup()  # which the worker closes
         accepting.setblocking(False)
