@@ -20,6 +20,7 @@ from pyserve.workers.scoreboard import CONNECTIONS, IN_FLIGHT, TIMEOUTS_KEEPALIV
 if TYPE_CHECKING:
     from pyserve.protocol.exchange import Exchange
     from pyserve.workers.async_worker.acceptor import Acceptor
+    from pyserve.workers.async_worker.lane import Lane
     from pyserve.workers.async_worker.stream import Stream
     from pyserve.workers.async_worker.websockets import WebSockets
     from pyserve.workers.crew import Crew
@@ -77,6 +78,7 @@ class Registry:
         self.tasks: dict[Exchange, asyncio.Future[None]] = {}
         self.acceptor: Acceptor | None = None
         self.websockets: WebSockets | None = None  # where they may be
+        self.lane: Lane | None = None  # where the system has epoll
         self._timed = bool(crew.settings.request_timeout)
         self._changed = changed
         self._candidates: list[tuple[float, Stream]] = []

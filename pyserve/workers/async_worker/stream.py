@@ -21,8 +21,9 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from pyserve.protocol.errors import ProtocolError
-from pyserve.protocol.exchange import Data, Exchange, Sending
+from pyserve.protocol.exchange import Data, Exchange, Receiving, Sending
 from pyserve.protocol.http1 import Awaiting, Http1Wire, Persistence
+from pyserve.workers.async_worker.lane import SMALL
 from pyserve.workers.async_worker.parting import forget, half_close, shut_down
 from pyserve.workers.async_worker.registry import Door, Registry
 from pyserve.workers.async_worker.waiters import Waiters
@@ -53,13 +54,13 @@ class Stream(Writer):
     exchange: the one being answered, or None.
     touched: when octets last came or a response ended (monotonic seconds, as all times here).
     began: when the head that is awaited began, 0.0 while nothing of it has come; once lingering, when that began.
-    partial: octets that have come of a TLS record that is not complete.
+    partial: octets that have come of a TLS record that is not complete. slow: whether it is in the slow lane (`lane`).
     progress, progressed, pace: see `deadlines.stalls` and `deadlines.starves`.
     """
 
     __slots__ = (
-        "_arrivals", "_discarded", "_due", "_peer_done", "_reading", "_wrote", "began", "door", "exchange",
-        "pace", "partial", "progress", "progressed", "registry", "remote", "touched", "wire",
+        "_arrivals", "_discarded", "_due", "_peer_done", "_pieces_of", "_reading", "_wrote", "began", "door",
+        "exchange", "pace", "partial", "progress", "progressed", "registry", "remote", "slow", "touched", "wire",
     )  # fmt: skip
 
     def __init__(self, registry: Registry, door: Door) -> None:
@@ -74,6 +75,8 @@ class Stream(Writer):
         self.progressed = 0.0
         self.pace: Pace | None = None
         self.partial = 0
+        self.slow = False
+        self._pieces_of = -1  # `wire.served` when something last came that completed nothing
         self._arrivals: Waiters | None = None  # for the exchange to change
         self._due = False  # `_flush_gathered` will be called
         self._wrote = 0.0  # when a piece of a response last left
@@ -149,6 +152,7 @@ class Stream(Writer):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._leave_lane()
         if exc is None and self.phase is not Phase.CLOSED:
             shut_down(self.transport)
         self._stop_writing()
@@ -284,6 +288,28 @@ class Stream(Writer):
         elif not self.began and self.wire.awaiting is Awaiting.HEAD:
             self.began = now
         self._regulate()
+        if size and not self.slow:
+            self._came_in_part(size)
+
+    def _came_in_part(self, size: int) -> None:
+        """Octets have come and begin no request. One such piece is what many clients send, apart from the head."""
+        lane, served = self.registry.lane, self.wire.served
+        if self._pieces_of != served:
+            self._pieces_of = served
+        elif size < SMALL and lane is not None and self.reading and self.trickles:
+            lane.take(self)
+
+    @property
+    def trickles(self) -> bool:
+        """Whether a part of a request has come and the rest has not."""
+        exchange = self.exchange
+        if self.phase is not _SERVING:
+            return False
+        return self.wire.pending > 0 if exchange is None else exchange.receiving is Receiving.BODY
+
+    def _leave_lane(self) -> None:
+        if self.slow and self.registry.lane is not None:
+            self.registry.lane.release(self)
 
     # Inwards
 
@@ -304,6 +330,7 @@ class Stream(Writer):
         """Leave what the peer sends in the kernel."""
         if self._reading:
             self._reading = False
+            self._leave_lane()
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:

@@ -241,6 +241,10 @@ class TlsLink(asyncio.Transport, asyncio.Protocol):
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """The stream is of another class now; which methods are called is not kept here."""
 
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """Who takes what comes from the socket."""
+        return self
+
     def is_closing(self) -> bool:
         return self._ending is not None or self._transport.is_closing()
 

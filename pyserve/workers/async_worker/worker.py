@@ -11,6 +11,7 @@ silent, and the master ends it. A thread beside it (`watcher`) says what it was 
 """
 
 import asyncio
+import select
 import socket
 import traceback
 from collections.abc import Callable, Coroutine
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from pyserve.workers.accepting import LAST_CALL, LAST_CALL_OF_ALL, SETTLE
 from pyserve.workers.async_worker.acceptor import Acceptor, Factory
+from pyserve.workers.async_worker.lane import Lane
 from pyserve.workers.async_worker.lifespan import LifespanFailure, LifespanRunner
 from pyserve.workers.async_worker.registry import Door, Registry
 from pyserve.workers.async_worker.stream import Stream
@@ -133,6 +135,7 @@ class AsyncWorker:
         """From the first connection to the last; return 1 if some were cut off, else 0."""
         crew = self._crew
         acceptor = self._registry.acceptor = self._acceptor()
+        lane = self._registry.lane = Lane(self.loop) if hasattr(select, "epoll") else None
         crew.choose_access_log()
         await acceptor.open()
         crew.ready()
@@ -147,6 +150,8 @@ class AsyncWorker:
             limit = crew.settings.graceful_timeout
             self._log.warning("Requests did not finish within %g s and are cut off", limit)
         await self._cut()
+        if lane is not None:
+            lane.close()
         return int(late)
 
     # The beginning
