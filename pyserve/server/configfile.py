@@ -29,6 +29,11 @@ NAMES: Final = ("pyserve.conf.py", "pyserve.toml", "pyproject.toml", "gunicorn.c
 """What is looked for in the working directory; the first one is read."""
 
 _MODULE: Final = "__config__"
+_INSTEAD: Final = {
+    "gunicorn": ": pyserve.glogging has its Logger, pyserve.embedding its BaseApplication; all else needs it installed",
+    "uvicorn": ": it must be installed for that, though nothing of it runs",
+}
+"""What to do where a file is of a time when another server was installed."""
 _PYPROJECT: Final = "pyproject.toml"
 _TABLE: Final = "[tool.pyserve"
 _MACHINERY: Final = (__file__, os.path.join(os.path.dirname(__file__), "workerclass.py"), importlib.__file__)
@@ -127,6 +132,8 @@ def executed(location: str, act: Callable[[], Any]) -> Any:
         parts = traceback.format_exception(type(error), error, own) if own else traceback.format_exception_only(error)
         shown = "".join(parts) if own or isinstance(error, SyntaxError) else None
         text = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(": ")
+        if isinstance(error, ModuleNotFoundError):
+            text += _INSTEAD.get((error.name or "").partition(".")[0], "")
         raise ConfigFileError(f"{location} failed: {text}", shown) from None
 
 

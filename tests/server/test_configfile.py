@@ -114,6 +114,12 @@ BROKEN = [
         'gunicorn.conf.py", line 1',
     ),
     ("gunicorn.conf.py", "import nowhere_x", "ModuleNotFoundError: No module named 'nowhere_x'", "import nowhere_x"),
+    (
+        "gunicorn.conf.py",
+        "raise ModuleNotFoundError('no module', name='gunicorn.glogging')",  # as the tests have it
+        "ModuleNotFoundError: no module: pyserve.glogging has its Logger",
+        "line 1, in <module>",
+    ),
     ("pyserve.toml", "workers = ", "pyserve.toml: Invalid value", None),
     ("pyserve.toml", "wokers = 3", "pyserve.toml: wokers is not a setting; did you mean 'workers'?", None),
     ("pyproject.toml", "tool.pyserve = 3", "tool.pyserve is not a table", None),
