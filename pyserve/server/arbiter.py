@@ -248,9 +248,7 @@ class Arbiter:
             self._selector.unregister(child.fd)
             child.close()
         slot = self._slot_of(child)
-        if self._reports.exit(child, code, slot) and not self._spawner.wary:
-            self._spawner.wary = True
-            self._reports.wary()
+        self._reports.exit(child, code, slot)
         if slot is not None:
             if slot.state is State.DRAINING:
                 self._tell(Retiring(child.age))  # so quickly that nobody had seen it

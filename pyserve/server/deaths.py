@@ -8,7 +8,7 @@ import re
 import time
 from typing import Final
 
-from pyserve.workers import witness
+from pyserve.workers import notes
 from pyserve.workers.scoreboard import Slot
 
 _CGROUP: Final = "/proc/self/cgroup"
@@ -60,25 +60,7 @@ def _events(cgroup: str, v2: str, v1: str) -> str:
     return ""
 
 
-def is_told(slot: Slot) -> bool:
-    """Whether the worker's last note surely names the requests that ended with it."""
-    note = witness.read(slot)
-    return note is not None and note.count > 0 and slot.requests() == note.finished
-
-
-def casualties(slot: Slot) -> tuple[int, str]:
-    """How many requests ended with the worker that had this slot, and which, as far as it has told: (0, "") where it
-    has told nothing."""
-    note = witness.read(slot)
-    if note is None:
-        return 0, ""
-    ago = f"{(time.monotonic_ns() - note.at_ns) / 1e9:.1f} s before its end"
-    finished = slot.requests() - note.finished
-    since = f" ({finished} finished since)" if finished else ""
-    if not note.count:
-        return 0, f"no request was in progress {ago}{since}"
-    named = [f"{request} for {max(0, note.at_ns - began) / 1e9:.1f} s" for began, request in note.named]
-    others = note.count - len(named)
-    if others:
-        named.append(f"{others} others")
-    return note.count, f"{note.count} in progress {ago}{since}: {', '.join(named)}"
+def casualties(slot: Slot) -> list[str]:
+    """The requests that ended with the worker that had this slot, each with its time, the oldest first."""
+    now = time.monotonic()
+    return [f"{request} for {max(0.0, now - began):.1f} s" for began, request in notes.read(slot)]

@@ -7,10 +7,11 @@ import time
 from typing import Final
 
 from pyserve.server.children import Child
-from pyserve.server.deaths import Killer, casualties, is_told
+from pyserve.server.deaths import Killer, casualties
 from pyserve.server.events import Cause, Condemn, Kill, Linger, News, Reason
+from pyserve.workers import notes
 from pyserve.workers.logs.error_log import ErrorLog
-from pyserve.workers.scoreboard import Slot, State
+from pyserve.workers.scoreboard import NOTES, Slot
 
 _NEWS: Final = {
     News.RELOAD_DONE: "Reload: all workers are new",
@@ -21,8 +22,7 @@ _NEWS: Final = {
     News.WAITING: "The application does not start: waiting for a change of its files",
 }
 
-
-_ENDING: Final = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT, signal.SIGKILL}
+_A_LINE: Final = 20  # requests
 
 
 class Reports:
@@ -67,9 +67,8 @@ class Reports:
         else:
             self._log.debug("Worker (pid:%s): %s, %s", order.pid, order.signal.name, order.reason.value)
 
-    def exit(self, child: Child, code: int, slot: Slot | None) -> bool:
-        """A worker is gone. A reason that all workers share is told once, and not what the master cut short. Returns
-        whether it has died while it served, and nobody knows in which request.
+    def exit(self, child: Child, code: int, slot: Slot | None) -> None:
+        """A worker is gone. A reason that all workers share is told once, and not what the master cut short.
 
         slot: what it has written to the scoreboard.
         """
@@ -91,23 +90,21 @@ class Reports:
             self._log.error("Worker (pid:%s) was sent %s!", child.pid, _name(-code))
         if code and not (by_master and code != -signal.SIGKILL) and slot is not None:
             self._tell_of_requests(child, slot)
-            served_on = bool(slot.booted_at) and slot.state is not State.DRAINING and not child.sent & _ENDING
-            return served_on and not is_told(slot)
-        return False
 
     def _tell_of_requests(self, child: Child, slot: Slot) -> None:
         """Which ones ended with a worker that had served, and had not let them finish."""
-        count, which = casualties(slot) if slot.booted_at else (0, "")
-        if count:
-            self._log.error("Requests that ended with worker (pid:%s): %s", child.pid, which)
-        elif which:
-            self._log.info("Worker (pid:%s): %s", child.pid, which)
-
-    def wary(self) -> None:
-        """The next workers are."""
-        self._log.info(
-            "The next workers write down each request before it is served, so that another such death is told"
-        )
+        if not slot.booted_at:
+            return
+        lost = casualties(slot)
+        if not lost:
+            self._log.info("Worker (pid:%s): no request ended with it", child.pid)
+        for first in range(0, len(lost), _A_LINE):
+            which = f"{len(lost)} in progress" if not first else f"{first + 1} and on of {len(lost)}"
+            named = ", ".join(lost[first : first + _A_LINE])
+            self._log.error("Requests that ended with worker (pid:%s): %s: %s", child.pid, which, named)
+        if not notes.is_all(slot):
+            text = "Worker (pid:%s): those on descriptors from %d on are not known"
+            self._log.warning(text, child.pid, NOTES)
 
     def served(self, child: Child, slot: Slot) -> None:
         """A worker is gone: what it has counted."""
@@ -133,11 +130,11 @@ def _occupation(slot: Slot | None) -> str:
     if slot is None:
         return ""
     text, started = slot.published() or ("", 0)
-    if not text:
-        # A thread that holds the interpreter lock does not let the watcher publish; its own word is there.
-        started = min((thread.started_ns for thread in slot.threads if thread.started_ns), default=0)
-        text = "one request"
-    return f": {text} for {(time.monotonic_ns() - started) / 1e9:.1f} s" if started else ""
+    if text:
+        return f": {text} for {(time.monotonic_ns() - started) / 1e9:.1f} s"
+    # A thread that holds the interpreter lock does not let the watcher publish; the notes are there.
+    oldest, *others = casualties(slot) or [""]
+    return f": {oldest}{f' (and {len(others)} others)' if others else ''}" if oldest else ""
 
 
 def _name(number: int) -> str:

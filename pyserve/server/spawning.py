@@ -16,15 +16,12 @@ from pyserve.workers.worker import WorkerContext
 
 
 class Spawner:
-    """Forks workers. family: all children of this master by pid. selector: its own. A new worker lets go of both.
-
-    wary: whether the next ones are to write down each request (`workers/wary.py`)."""
+    """Forks workers. family: all children of this master by pid. selector: its own. A new worker lets go of both."""
 
     def __init__(self, equipment: Equipment, family: Mapping[int, Child], selector: selectors.BaseSelector) -> None:
         self._is = equipment
         self._family = family
         self._selector = selector
-        self.wary = False
 
     def spawn(self, wish: Spawn, workers: int) -> Child | None:
         """Start the worker, one of so many; None, and a line in the log, when the system refuses. Does not return in
@@ -50,7 +47,6 @@ class Spawner:
             log=self._is.log,
             multiprocess=workers > 1,
             certificates=self._is.certificates,
-            wary=self.wary,
             files_fd=self._is.watch.files_fd if self._is.watch else None,
         )
         if not self._is.hooks.before_fork(context):

@@ -70,6 +70,13 @@ class Connection(Protocol):
     def remote(self) -> str: ...
 
 
+class AskingConnection(Connection, Protocol):
+    """One that has got as far as a request. place: where that is noted (`notes`)."""
+
+    @property
+    def place(self) -> int: ...
+
+
 class Crew:
     """One worker's share of everything that is not sockets.
 
@@ -92,6 +99,7 @@ class Crew:
         self.config.retiring = not settings.keepalive  # then no connection gets a second request
         self.config.server, self.config.extra = _lines_of(settings)
         self.counters = context.slot.thread(0).words
+        self._notes = context.slot.notes
         self.connections = _connections(settings)
         self._is_scarce = not 0 < (settings.worker_connections or 0) <= self.connections
         self.certificates = context.certificates
@@ -105,7 +113,6 @@ class Crew:
         self._abandoned = threading.RLock()
         self._second = 0
         self._offset = 0.0  # what turns seconds of the monotonic clock into seconds since the epoch
-        self.in_progress: Callable[[], list[Exchange]] = list  # the worker's kind knows
         self._requests = count(1)
         self._last_request = _requests_to_serve(settings)
         self.tick(time.time())
@@ -278,11 +285,13 @@ class Crew:
 
     # Exchanges
 
-    def log_exchange(self, exchange: Exchange, connection: Connection, words: memoryview[int]) -> None:
-        """An exchange is over: count it in the serving thread's words, and write its line to the access log.
+    def log_exchange(self, exchange: Exchange, connection: AskingConnection, words: memoryview[int]) -> None:
+        """An exchange is over: wipe its note, count it in the serving thread's words, and write its line to the access
+        log.
 
         Its stamps `arrived` and `finished` are set. A `status` of 0 says that it was never answered.
         """
+        self._notes[connection.place] = 0
         words[REQUESTS] += 1
         words[BYTES_OUT] += exchange.body_sent
         if exchange.received:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyserve.protocol.exchange import Exchange
     from pyserve.settings import Settings
     from pyserve.workers.application import Application
-    from pyserve.workers.crew import Connection
+    from pyserve.workers.crew import AskingConnection
     from pyserve.workers.hooks import Worker
     from pyserve.workers.logs.access import AccessLog
     from pyserve.workers.worker import WorkerContext
@@ -202,7 +202,7 @@ class HookedCrew(Crew):
         super().__init__(context, application, access)
         self.request_hooks = requests
 
-    def log_exchange(self, exchange: Exchange, connection: Connection, words: memoryview[int]) -> None:
+    def log_exchange(self, exchange: Exchange, connection: AskingConnection, words: memoryview[int]) -> None:
         super().log_exchange(exchange, connection, words)
         assert self.request_hooks is not None
         self.request_hooks.over(exchange)

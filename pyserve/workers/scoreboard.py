@@ -43,20 +43,27 @@ TEXT_OCTETS: Final = 1024
 """Room for the published text; a longer one is cut. A request line may be 8190 octets: its beginning tells
 enough."""
 _TEXT_WORDS: Final = TEXT_OCTETS // WORD
-NOTE_WORDS: Final = 264
-"""Room for what `witness` notes."""
+
+NOTE_OCTETS: Final = 128
+"""Of one request in progress (`notes`)."""
+NOTES: Final = 8192
+"""Connections that have a place for theirs; one more place is everybody else's."""
+NOTES_PAGE: Final = 4096
+"""Octets of notes that share a mark. What is not marked was never touched, and takes no memory."""
+_NOTES_PAGES: Final = NOTES * NOTE_OCTETS // NOTES_PAGE + 1
+_NOTED_WORDS: Final = -(-_NOTES_PAGES // WORD)
+_NOTES_WORDS: Final = _NOTED_WORDS + _NOTES_PAGES * NOTES_PAGE // WORD
 
 # Words of a thread.
 REQUESTS: Final = 0
-STARTED_NS: Final = 1
-BYTES_IN: Final = 2
-BYTES_OUT: Final = 3
-ERRORS: Final = 4
-TIMEOUTS_HEADER: Final = 5
-TIMEOUTS_BODY: Final = 6
-TIMEOUTS_KEEPALIVE: Final = 7
-TIMEOUTS_WRITE: Final = 8
-TIMEOUTS_REQUEST: Final = 9
+BYTES_IN: Final = 1
+BYTES_OUT: Final = 2
+ERRORS: Final = 3
+TIMEOUTS_HEADER: Final = 4
+TIMEOUTS_BODY: Final = 5
+TIMEOUTS_KEEPALIVE: Final = 6
+TIMEOUTS_WRITE: Final = 7
+TIMEOUTS_REQUEST: Final = 8
 _THREAD_WORDS: Final = 16  # two cache lines: threads of one worker do not slow each other down
 
 # Words of the board itself.
@@ -65,7 +72,7 @@ _SLOTS: Final = 1
 _THREADS: Final = 2
 _STOPPING: Final = 3
 _BOARD_WORDS: Final = 16
-_LAYOUT_VERSION: Final = 0x70797365_00000002
+_LAYOUT_VERSION: Final = 0x70797365_00000003
 
 _READ_ATTEMPTS: Final = 64
 
@@ -121,11 +128,6 @@ class ThreadSlot:
         return self.words[REQUESTS]
 
     @property
-    def started_ns(self) -> int:
-        """When the request in progress began (monotonic nanoseconds); 0 while the thread is idle."""
-        return self.words[STARTED_NS]
-
-    @property
     def bytes_in(self) -> int:
         return self.words[BYTES_IN]
 
@@ -145,16 +147,21 @@ class ThreadSlot:
 
 
 class Slot:
-    """One worker's part of the board: written by the worker, read by the master and by the other workers."""
+    """One worker's part of the board: written by the worker, read by the master and by the other workers.
 
-    __slots__ = ("_text", "_threads", "index", "note", "words")
+    notes: octets, what it is answering (`workers/notes.py`); noted: an octet for each page of them that is in use.
+    """
+
+    __slots__ = ("_text", "_threads", "index", "noted", "notes", "words")
 
     def __init__(self, index: int, words: memoryview[int], threads: int) -> None:
         self.index = index
         self.words = words[:_WORKER_WORDS]
         self._text = words[_WORKER_WORDS : _WORKER_WORDS + _TEXT_WORDS].cast("B")
-        first = _WORKER_WORDS + _TEXT_WORDS + NOTE_WORDS
-        self.note = words[first - NOTE_WORDS : first]
+        first = _WORKER_WORDS + _TEXT_WORDS + _NOTES_WORDS
+        notes = words[first - _NOTES_WORDS : first].cast("B")
+        self.noted = notes[:_NOTES_PAGES]
+        self.notes = notes[_NOTED_WORDS * WORD :]
         self._threads = [
             ThreadSlot(words[at : at + _THREAD_WORDS])
             for at in range(first, first + threads * _THREAD_WORDS, _THREAD_WORDS)
@@ -164,7 +171,10 @@ class Slot:
         """Forget the last owner. The caller knows that nobody writes: the owner is dead, or does it to
         begin."""
         for at in range(_WORKER_WORDS):
-            self.words[at] = self.note[at] = 0
+            self.words[at] = 0
+        for page in self.pages():
+            self.notes[page : page + NOTES_PAGE] = bytes(NOTES_PAGE)
+            self.noted[page // NOTES_PAGE] = 0
         for thread in self._threads:
             for at in range(_THREAD_WORDS):
                 thread.words[at] = 0
@@ -234,6 +244,10 @@ class Slot:
     def thread(self, index: int) -> ThreadSlot:
         """The sub-slot of thread `index`, from 0. The caller sees to it that one thread only writes it."""
         return self._threads[index]
+
+    def pages(self) -> list[int]:
+        """Where the pages of `notes` begin that are in use."""
+        return [page * NOTES_PAGE for page, is_used in enumerate(self.noted) if is_used]
 
     def requests(self) -> int:
         """Requests that the worker has finished, over all its threads."""
@@ -363,7 +377,7 @@ class Scoreboard:
 
 
 def _slot_words(threads: int) -> int:
-    return _WORKER_WORDS + _TEXT_WORDS + NOTE_WORDS + threads * _THREAD_WORDS
+    return _WORKER_WORDS + _TEXT_WORDS + _NOTES_WORDS + threads * _THREAD_WORDS
 
 
 def room(workers: int) -> int:

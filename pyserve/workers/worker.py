@@ -62,8 +62,6 @@ class WorkerContext:
     hooks: WorkerHooks | None = None
     certificates: Certificates | None = None
     """For TLS; None: the listeners speak plain HTTP."""
-    wary: bool = False
-    """Whether each request is written down before the application gets it (`wary.py`)."""
     files_fd: int | None = None
     """With `--reload` the write end of the pipe in which the files of the application are told (`loaded.py`)."""
 
@@ -107,10 +105,6 @@ def _muster(context: WorkerContext) -> Crew:
         from pyserve.workers.readiness import answer_checks
 
         answer_checks(crew)
-    if context.wary:
-        from pyserve.workers.wary import make_wary
-
-        make_wary(crew)
     return crew
 
 

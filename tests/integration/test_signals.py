@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.integration.clients import Hammer, receive_all, receive_until, refuses, request_in_progress, send
@@ -253,21 +252,6 @@ def test_a_killed_worker_is_replaced(serve: Serve, app: str) -> None:
     assert other in server.workers()
     with server.client() as client:
         assert client.get("/").text == "hello\n"
-
-
-@pytest.mark.parametrize("app", ["lethal:app", "lethal:asgi"])
-def test_a_request_that_ends_its_worker_at_once(serve: Serve, app: str) -> None:
-    """Nobody knows the first one. The second one is known, however many have been answered before it."""
-    server = serve(app)
-    for number in (1, 2):
-        with server.client() as client:
-            assert client.get("/").text == "hello\n"
-            with pytest.raises(httpx.HTTPError):
-                client.get(f"/poison?{number}")
-        server.says(r"Worker \(pid:\d+\) was sent SIGSEGV!", number)
-        server.says("Booting worker with pid", number + 1)
-    server.says(r"The next workers write down each request")
-    server.says(r"Requests that ended with worker \(pid:\d+\): 1 in progress .* before its end: GET /poison\?2 for")
 
 
 @BOTH

@@ -2,13 +2,12 @@
 
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from pyserve.server.deaths import Killer, casualties, is_told
-from pyserve.workers import witness
-from pyserve.workers.scoreboard import REQUESTS, Scoreboard
+from pyserve.server.deaths import Killer, casualties
+from pyserve.workers import notes
+from pyserve.workers.scoreboard import Scoreboard
 
 
 class Groups:
@@ -68,45 +67,13 @@ def test_this_machine_does_not_mind() -> None:
     assert Killer().verdict()[:2] in ("", "No")
 
 
-def note(count: int, ago: float, *, since: int = 0) -> tuple[int, str]:
-    slot = Scoreboard(1, 2).slot(0)
-    now = time.monotonic_ns()
-    requests = [
-        SimpleNamespace(method="GET", target=b"/%d" % number, arrived=now / 1e9 - ago - 3 + number / 10)
-        for number in range(count)
-    ]
-    witness.write(slot, requests, now - int(ago * 1e9))
-    slot.thread(0).words[REQUESTS] += since
-    return casualties(slot)
-
-
-def test_nothing_is_known() -> None:
-    assert casualties(Scoreboard(1, 1).slot(0)) == (0, "")
-
-
 def test_nobody_was_served() -> None:
-    assert note(0, 0.2) == (0, "no request was in progress 0.2 s before its end")
-    assert note(0, 0.2, since=5) == (0, "no request was in progress 0.2 s before its end (5 finished since)")
-
-
-def test_whether_the_note_names_them() -> None:
-    slot = Scoreboard(1, 2).slot(0)
-    assert not is_told(slot)
-    witness.write(slot, [SimpleNamespace(method="GET", target=b"/", arrived=1.0)], 5)
-    assert is_told(slot)
-    slot.thread(0).words[REQUESTS] += 1  # perhaps this one
-    assert not is_told(slot)
-    witness.write(slot, [], 6)
-    assert not is_told(slot)
+    assert casualties(Scoreboard(1, 1).slot(0)) == []
 
 
 def test_some_were_served() -> None:
-    assert note(2, 0.1) == (2, "2 in progress 0.1 s before its end: GET /0 for 3.0 s, GET /1 for 2.9 s")
-    assert note(1, 0.1, since=1) == (1, "1 in progress 0.1 s before its end (1 finished since): GET /0 for 3.0 s")
-
-
-def test_many_were_served() -> None:
-    count, text = note(25, 0.1)
-    assert count == 25
-    assert text.count("GET /") == 10
-    assert text.endswith("GET /9 for 2.1 s, 15 others")
+    slot = Scoreboard(1, 2).slot(0)
+    now = time.monotonic()
+    notes.note(slot.notes, notes.place_for(slot, 8), b"GET", b"/young", now - 0.1)
+    notes.note(slot.notes, notes.place_for(slot, 9), b"POST", b"/old\x1b", now - 3)
+    assert casualties(slot) == ["POST /old\\x1b for 3.0 s", "GET /young for 0.1 s"]

@@ -2,41 +2,36 @@
 
 import signal
 import time
-from types import SimpleNamespace
 
 import pytest
 
 from pyserve.server.children import Child
 from pyserve.server.events import Kill, Linger, News, Reason
 from pyserve.server.reports import Reports
-from pyserve.workers import witness
+from pyserve.workers import notes
 from pyserve.workers.scoreboard import (
     BYTES_IN,
     BYTES_OUT,
     ERRORS,
+    NOTES,
     REQUESTS,
-    STARTED_NS,
     TIMEOUTS_BODY,
     TIMEOUTS_HEADER,
     TIMEOUTS_KEEPALIVE,
     TIMEOUTS_REQUEST,
     TIMEOUTS_WRITE,
     Scoreboard,
-    State,
+    Slot,
 )
 from tests.server.journal import Log
 
 
 @pytest.fixture
-def now(monkeypatch) -> int:
-    """Nanoseconds; time stands still."""
-    now = time.monotonic_ns()
-    monkeypatch.setattr(time, "monotonic_ns", lambda: now)
-    return now
-
-
-def a_request(target: bytes, arrived: float) -> SimpleNamespace:
-    return SimpleNamespace(method="GET", target=target, arrived=arrived)
+def stands(monkeypatch) -> None:
+    """Time stands still."""
+    now, now_ns = time.monotonic(), time.monotonic_ns()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now_ns)
 
 
 EXITS = [
@@ -70,42 +65,49 @@ def test_a_worker_that_boots_and_boots(log):
     ]
 
 
-def test_the_requests_that_ended_with_a_worker(log, now):
+def served(*targets: bytes, ago: float = 2) -> Slot:
+    """The slot of a worker that was answering these."""
     slot = Scoreboard(1, 2).slot(0)
     slot.booted_at = 1
-    witness.write(slot, [a_request(b"/slow", now / 1e9 - 2)], now)
-    assert not Reports(log).exit(Child(1, 42, 0, 0, None), -11, slot)
+    for fd, target in enumerate(targets, 8):
+        notes.note(slot.notes, notes.place_for(slot, fd), b"GET", target, time.monotonic() - ago + (fd - 8) / 1000)
+    return slot
+
+
+def test_the_requests_that_ended_with_a_worker(log, stands):
+    Reports(log).exit(Child(1, 42, 0, 0, None), -11, served(b"/slow"))
     assert log.said == [
         ("error", "Worker (pid:42) was sent SIGSEGV!"),
-        ("error", "Requests that ended with worker (pid:42): 1 in progress 0.0 s before its end: GET /slow for 2.0 s"),
+        ("error", "Requests that ended with worker (pid:42): 1 in progress: GET /slow for 2.0 s"),
     ]
 
 
+def test_each_of_many_requests_is_named(log):
+    Reports(log).exit(Child(1, 42, 0, 0, None), -9, served(*(b"/%d" % number for number in range(45))))
+    lines = [text for _, text in log.said[1:]]
+    assert [line.partition(": ")[2].partition(": ")[0] for line in lines] == [
+        "45 in progress", "21 and on of 45", "41 and on of 45"
+    ]  # fmt: skip
+    assert [word for line in lines for word in line.split() if word[0] == "/"] == [f"/{n}" for n in range(45)]
+
+
+def test_requests_that_have_had_no_place_are_not_forgotten(log):
+    slot = served(b"/slow")
+    notes.place_for(slot, NOTES)
+    Reports(log).exit(Child(1, 42, 0, 0, None), -9, slot)
+    assert log.said[-1] == ("warning", "Worker (pid:42): those on descriptors from 8192 on are not known")
+
+
 def test_a_worker_that_died_without_a_request(log):
-    slot = Scoreboard(1, 2).slot(0)
-    slot.booted_at = 1
-    witness.write(slot, [], time.monotonic_ns())
-    assert Reports(log).exit(Child(1, 42, 0, 0, None), 3, slot), "it may have come since"
-    assert log.said[-1] == ("info", "Worker (pid:42): no request was in progress 0.0 s before its end")
-
-
-def test_the_end_of_one_that_was_to_end_is_no_riddle(log):
-    """Also where it has cut somebody off, or was silent, and says so with its exit code."""
-    slot = Scoreboard(1, 2).slot(0)
-    slot.booted_at = 1
-    for sent in ({signal.SIGTERM}, {signal.SIGABRT, signal.SIGUSR1}):
-        assert not Reports(log).exit(Child(1, 42, 0, 0, None, sent=sent), 1, slot)
-    assert Reports(log).exit(Child(1, 42, 0, 0, None, sent={signal.SIGUSR1}), 1, slot)
-    slot.state = State.DRAINING
-    assert not Reports(log).exit(Child(1, 42, 0, 0, None), 1, slot)
+    Reports(log).exit(Child(1, 42, 0, 0, None), 3, served())
+    assert log.said[-1] == ("info", "Worker (pid:42): no request ended with it")
 
 
 @pytest.mark.parametrize(("code", "sent", "booted"), [(0, set(), 1), (-15, {signal.SIGTERM}, 1), (4, set(), 0)])
 def test_a_worker_that_was_told_to_go_or_has_never_served_ended_no_request(log, code, sent, booted):
-    slot = Scoreboard(1, 2).slot(0)
+    slot = served(b"/")
     slot.booted_at = booted
-    witness.write(slot, [a_request(b"/", 0)], time.monotonic_ns())
-    assert not Reports(log).exit(Child(1, 42, 0, 0, None, sent=sent), code, slot)
+    Reports(log).exit(Child(1, 42, 0, 0, None, sent=sent), code, slot)
     assert "Requests that ended" not in str(log.said)
 
 
@@ -161,18 +163,20 @@ def abort(log: Log, slot) -> str:
     return text
 
 
-def test_timeout_with_the_request_that_the_watcher_saw(log, now):
+def test_timeout_with_the_request_that_the_watcher_saw(log, stands):
     slot = Scoreboard(1, 1).slot(0)
-    slot.publish("GET /slow", now - 31_200_000_000)
+    slot.publish("GET /slow", time.monotonic_ns() - 31_200_000_000)
     assert abort(log, slot) == "WORKER TIMEOUT (pid:42): GET /slow for 31.2 s"
 
 
-def test_timeout_with_a_request_that_held_the_interpreter(log, now):
+def test_timeout_with_a_request_that_held_the_interpreter(log, stands):
     """The watcher had no chance to publish."""
-    slot = Scoreboard(1, 3).slot(0)
-    slot.thread(1).words[STARTED_NS] = now - 31_200_000_000
-    slot.thread(2).words[STARTED_NS] = now - 1_000_000_000
-    assert abort(log, slot) == "WORKER TIMEOUT (pid:42): one request for 31.2 s"
+    assert abort(log, served(b"/slow", ago=31.2)) == "WORKER TIMEOUT (pid:42): GET /slow for 31.2 s"
+
+
+def test_timeout_with_requests_of_which_one_held_the_interpreter(log, stands):
+    text = abort(log, served(b"/slow", b"/other", ago=31.2))
+    assert text == "WORKER TIMEOUT (pid:42): GET /slow for 31.2 s (and 1 others)"
 
 
 @pytest.mark.parametrize("slot", [None, Scoreboard(1, 1).slot(0)])

@@ -27,6 +27,7 @@ Muster = Callable[..., Crew]
 
 class Peer:
     remote = "192.0.2.1"
+    place = 0
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pyserve.settings import Settings
+from pyserve.workers import notes
 from pyserve.workers.application import Application
 from pyserve.workers.logs import error_log as logs
 from pyserve.workers.scoreboard import Scoreboard, State
@@ -181,7 +182,7 @@ def test_a_request_that_does_not_end(start: Start, settings: dict[str, Any], how
     process.hear(b"R")
     client = process.connect()
     client.send(request("/stuck"))
-    eventually(lambda: process.board.slot(0).connections == 1)
+    eventually(lambda: notes.read(process.board.slot(0)))
     began = time.monotonic()
     os.kill(process.pid, how)
     assert process.exit_code() == code

@@ -18,6 +18,7 @@ from pyserve.protocol.exchange import Data, Exchange, Sending
 from pyserve.workers.async_worker.parting import peer_has_closed
 from pyserve.workers.async_worker.spans import open_span
 from pyserve.workers.async_worker.stream import Stream
+from pyserve.workers.notes import METHODS, note
 from pyserve.workers.proxies import believed_as
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class AsgiStream(Stream):
             exchange.fail(400, "underscore in a field name (header_map refuse)")
             self.flush()
             return
+        note(registry.notes, self.place, METHODS[exchange.method], exchange.target, exchange.arrived)
         task = _start(self._answer(exchange), registry.loop)
         if task is not None:
             registry.tasks[exchange] = task

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pyserve.protocol.errors import ProtocolError
 from pyserve.workers.async_worker.asgi_stream import AsgiStream
+from pyserve.workers.notes import METHODS, note
 
 if TYPE_CHECKING:
     from pyserve.protocol.exchange import Exchange
@@ -29,6 +30,7 @@ class HookedAsgiStream(AsgiStream):
     def begin(self, exchange: Exchange) -> None:
         requests = self.registry.crew.request_hooks
         assert requests is not None
+        note(self.registry.notes, self.place, METHODS[exchange.method], exchange.target, exchange.arrived)
         try:
             requests.begin(exchange, self._template.client, self._scheme)
         except ProtocolError as error:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pyserve.protocol.errors import Disconnected, ProtocolError
 from pyserve.workers.crew import request_line
 from pyserve.workers.deadlines import ARRIVING, AT_ONCE, Deadlines, missed, overstays
+from pyserve.workers.notes import place_for
 from pyserve.workers.proxies import forwarding_of
 from pyserve.workers.scoreboard import CONNECTIONS, IN_FLIGHT, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from pyserve.workers.crew import Crew
     from pyserve.workers.logs.access import Access
 
-_FEW = 500  # connections that may all be looked at several times a second
 _CANDIDATES = 64  # idle connections found in one search, as each search goes over all connections
 _PARTS = 50  # at most, of all connections
 _BETWEEN = 0.01  # seconds from one part to the next
@@ -56,7 +56,8 @@ class Door:
 class Registry:
     """What the streams of one worker share, and tell.
 
-    tasks: the unfinished tasks of requests, which nothing else may hold; some run on after their response.
+    tasks: the unfinished tasks of requests, which nothing else may hold; some run on after their response. notes: where
+    each request in progress is written down (`workers/notes.py`).
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, crew: Crew, changed: Callable[[], None]) -> None:
@@ -88,7 +89,9 @@ class Registry:
         self._flushing = False
         self._counters = crew.counters
         self._log_exchange = crew.log_exchange
-        self._words = crew.context.slot.words
+        self._slot = crew.context.slot
+        self._words = self._slot.words
+        self.notes = self._slot.notes
         # With listeners of their own nobody else can take what waits at this worker's.
         shares = crew.context.multiprocess and not crew.settings.reuse_port
         self._board = crew.context.scoreboard if shares else None
@@ -100,9 +103,10 @@ class Registry:
         self.streams.add(stream)
         count = len(self.streams)
         self._words[CONNECTIONS] = count
-        acceptor = self.acceptor
-        if acceptor is not None:
-            acceptor.made(count, stream.transport.get_extra_info("socket").fileno())
+        fd = stream.transport.get_extra_info("socket").fileno()
+        stream.place = place_for(self._slot, fd)
+        if self.acceptor is not None:
+            self.acceptor.made(count, fd)
 
     def lost(self, stream: Stream) -> None:
         """A connection has ended."""
@@ -210,13 +214,9 @@ class Registry:
     def busy_with(self) -> list[Exchange]:
         """The requests in progress: that which holds the loop first, then the oldest ones, then WebSockets, which may
         have been there for days. For any thread.
-
-        Where there are many connections only those are found that have waited for something.
         """
         current = asyncio.current_task(self.loop)
         waiting = dict(self.tasks)
-        if len(self.streams) > _FEW:
-            return _in_order(waiting, current)
         found = [stream.exchange for stream in tuple(self.streams)]
         exchanges = [exchange for exchange in found if exchange is not None]
         # A task that started at once is not among those that wait until its first wait.
@@ -240,18 +240,6 @@ class Registry:
     def _flush(self, access: Access) -> None:
         self._flushing = False
         access.tick()
-
-
-def _in_order(waiting: dict[Exchange, asyncio.Future[None]], current: asyncio.Future[None] | None) -> list[Exchange]:
-    """As `busy_with` has it, of thousands: they stand in the order in which they began, and to sort them several times
-    a second would keep the loop waiting."""
-    exchanges = [exchange for exchange in waiting if exchange.status != 101]
-    exchanges += [exchange for exchange in waiting if exchange.status == 101]
-    holder = next((exchange for exchange, task in waiting.items() if task is current), None)
-    if holder is not None:
-        exchanges.remove(holder)
-        exchanges.insert(0, holder)
-    return exchanges
 
 
 def _stands_out(value: int, mean: float) -> bool:

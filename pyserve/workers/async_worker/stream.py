@@ -55,12 +55,14 @@ class Stream(Writer):
     touched: when octets last came or a response ended (monotonic seconds, as all times here).
     began: when the head that is awaited began, 0.0 while nothing of it has come; once lingering, when that began.
     partial: octets that have come of a TLS record that is not complete. slow: whether it is in the slow lane (`lane`).
+    place: where its requests are noted (`workers/notes.py`).
     progress, progressed, pace: see `deadlines.stalls` and `deadlines.starves`.
     """
 
     __slots__ = (
         "_arrivals", "_discarded", "_due", "_peer_done", "_pieces_of", "_reading", "_wrote", "began", "door",
-        "exchange", "pace", "partial", "progress", "progressed", "registry", "remote", "slow", "touched", "wire",
+        "exchange", "pace", "partial", "place", "progress", "progressed", "registry", "remote", "slow", "touched",
+        "wire",
     )  # fmt: skip
 
     def __init__(self, registry: Registry, door: Door) -> None:
@@ -77,6 +79,7 @@ class Stream(Writer):
         self.partial = 0
         self.slow = False
         self._pieces_of = -1  # `wire.served` when something last came that completed nothing
+        self.place = 0
         self._arrivals: Waiters | None = None  # for the exchange to change
         self._due = False  # `_flush_gathered` will be called
         self._wrote = 0.0  # when a piece of a response last left

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from time import monotonic_ns
 
 from pyserve.protocol.exchange import Exchange
-from pyserve.workers import witness
 from pyserve.workers.logs.error_log import escape
 from pyserve.workers.scoreboard import Slot
 
@@ -14,11 +13,9 @@ _LATE = 1.5  # heartbeats: one is missing
 
 
 class Watcher:
-    """Publishes on the scoreboard which requests were in progress while the loop's heartbeat is late, and notes all the
-    time which ones are (`witness`).
+    """Publishes on the scoreboard which requests were in progress while the loop's heartbeat is late.
 
-    The master reads the one when it ends a silent worker, the other when a worker has died. Both are the watcher's; the
-    heartbeat never is.
+    The master reads it when it ends a silent worker. Publishing is the watcher's; the heartbeat never is.
 
     pulse: seconds between two heartbeats.
     """
@@ -39,20 +36,16 @@ class Watcher:
         self._thread.join()
 
     def _watch(self) -> None:
-        idle = min(_LOOK * self._pulse, witness.IDLE)
-        pause, finished = idle, 0
-        while not self._stopped.wait(pause):
+        while not self._stopped.wait(_LOOK * self._pulse):
             now = monotonic_ns()
+            if now - self._slot.heartbeat < _LATE * self._pulse * 1e9:
+                self._slot.withdraw()
+                continue
             try:
                 exchanges = self._busy_with()
             except RuntimeError:
                 continue  # the loop has moved on while it was looked at
-            witness.write(self._slot, exchanges, now)
-            before, finished = finished, self._slot.requests()
-            pause = min(idle, witness.PAUSE) if exchanges or finished != before else idle
-            if now - self._slot.heartbeat < _LATE * self._pulse * 1e9:
-                self._slot.withdraw()
-            elif exchanges:
+            if exchanges:
                 self._slot.publish(_describe(exchanges), int(exchanges[0].arrived * 1e9))
 
 

@@ -22,6 +22,7 @@ from pyserve.workers.async_worker.asgi_stream import AsgiStream
 from pyserve.workers.async_worker.registry import Registry
 from pyserve.workers.async_worker.websockets import WebSockets
 from pyserve.workers.deadlines import Phase
+from pyserve.workers.notes import note
 from pyserve.workers.scoreboard import BYTES_IN, BYTES_OUT
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class HandshakeStream(AsgiStream):
         assert exchange is not None
         ahead = self.wire.switch(exchange, block)
         Registry.finished(self.registry, exchange, self)
+        note(self.registry.notes, self.place, b"WebSocket", exchange.target, exchange.arrived)
         self._write_out()
         self.socket = socket = WebSocket(websockets.terms, handshake.agreement)
         self.__class__ = websockets.kind
@@ -178,6 +180,7 @@ class WebSocketStream(HandshakeStream):
         counters[BYTES_OUT] += socket.sent
         counters[BYTES_IN] += socket.received
         self._websockets.closed(self)
+        self.registry.notes[self.place] = 0
         self.registry.parted(exchange)
         self.left(exchange)
         self._wake()

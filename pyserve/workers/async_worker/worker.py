@@ -93,8 +93,7 @@ class AsyncWorker:
         loop, crew = self.loop, self._crew
         asyncio.set_event_loop(loop)
         loop.set_exception_handler(self._report)
-        crew.in_progress = self._registry.busy_with
-        watcher = Watcher(self._slot, crew.in_progress, crew.pulse)
+        watcher = Watcher(self._slot, self._registry.busy_with, crew.pulse)
         watcher.start()
         try:
             crew.handle_signals(self._wake)

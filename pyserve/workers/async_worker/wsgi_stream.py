@@ -28,6 +28,7 @@ from pyserve.workers.async_worker.writer import HIGH_WATER
 from pyserve.workers.bodies import Bodies
 from pyserve.workers.deadlines import Phase
 from pyserve.workers.environ import Templates
+from pyserve.workers.notes import METHODS, NOWHERE, note
 from pyserve.workers.proxies import Keys, believed_as, variables_of
 from pyserve.workers.thread_worker.sendfile import open_rest
 
@@ -222,6 +223,8 @@ class WsgiStream(Stream):
             super()._lose()
         elif self.exchange is not None:
             self.exchange.gone = True
+            self.registry.notes[self.place] = 0
+            self.place = NOWHERE  # another connection will have the descriptor before its thread comes back
         if self._call is not None:
             self._call.wake()
         else:
@@ -239,6 +242,7 @@ class WsgiStream(Stream):
     # From the head to the thread
 
     def begin(self, exchange: Exchange) -> None:
+        note(self.registry.notes, self.place, METHODS[exchange.method], exchange.target, exchange.arrived)
         if exchange.receiving is Receiving.BODY:
             exchange.send_continue()
             self.flush()

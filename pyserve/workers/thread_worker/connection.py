@@ -15,6 +15,7 @@ from pyserve.protocol.errors import Disconnected, ProtocolError
 from pyserve.protocol.exchange import Exchange, FileSpan, Receiving
 from pyserve.protocol.http1 import Awaiting, Persistence
 from pyserve.protocol.wsgi import Environ, serve
+from pyserve.workers.notes import METHODS, note, place_for
 from pyserve.workers.pace import Pace
 from pyserve.workers.scoreboard import TIMEOUTS_BODY, TIMEOUTS_HEADER, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
 from pyserve.workers.thread_worker.channel import RECEIVE, RECEIVE_HEAD, Channel, Stage
@@ -44,10 +45,11 @@ _TIMEOUTS = {
 class Connection(Channel):
     """The driver of one connection (`protocol.wsgi.Driver`).
 
-    environ: of the exchange, while the access log may ask for it.
+    environ: of the exchange, while the access log may ask for it. place: where its requests are noted
+    (`workers/notes.py`).
     """
 
-    __slots__ = ("_began", "_hand", "_inward", "_keys", "_pieces_of", "_template", "environ")
+    __slots__ = ("_began", "_hand", "_inward", "_keys", "_pieces_of", "_template", "environ", "place")
 
     def __init__(self, deck: Deck, peer: socket.socket, template: Environ, now: float) -> None:
         super().__init__(deck, peer, template["REMOTE_ADDR"], now)
@@ -58,6 +60,7 @@ class Connection(Channel):
         self._pieces_of = -1  # `wire.served` when something last came that completed nothing
         self._hand: Hand | None = None  # the thread that runs the application
         self.environ: Environ | None = None
+        self.place = place_for(deck.crew.context.slot, self.fd)
 
     def believe(self, peer: str) -> None:
         """What requests say of their client is to be judged as if it were this peer who says it."""
@@ -161,6 +164,7 @@ class Connection(Channel):
     def _gather(self, hand: Hand, exchange: Exchange, now: float) -> bool:
         """Receive content that is here; True when the application can start, else the connection is given up."""
         bodies = self._deck.bodies
+        note(self._deck.notes, self.place, METHODS[exchange.method], exchange.target, exchange.arrived)
         self.exchange = exchange
         if exchange.expects:
             exchange.send_continue()
@@ -244,6 +248,7 @@ class Connection(Channel):
     def _call(self, hand: Hand, exchange: Exchange, now: float) -> None:
         """Run the application; what is left of its response is in the wire's `out`. For subclasses to wrap."""
         deck = self._deck
+        note(deck.notes, self.place, METHODS[exchange.method], exchange.target, exchange.arrived)
         hand.exchange = exchange
         hand.since = now
         self._hand = hand

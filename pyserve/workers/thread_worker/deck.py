@@ -28,12 +28,12 @@ class Deck:
     keeps_environ: the access log asks for environ variables. crowded: accepting pauses until there is room. drowsy: the
     lookout sleeps for longer than a line of the access log may wait. stopping: all threads are to return. running: the
     connections whose requests the application has, where there is a deadline for that. gate: where only so many
-    requests may be in flight.
+    requests may be in flight. notes: where each request in progress is written down (`workers/notes.py`).
     """
 
     __slots__ = (
         "application", "bodies", "crew", "crowded", "deadlines", "doors", "drowsy", "gate", "keeps_environ", "keys",
-        "lookout", "make_environ", "patience", "relay", "running", "stopping", "table",
+        "lookout", "make_environ", "notes", "patience", "relay", "running", "stopping", "table",
     )  # fmt: skip
 
     doors: Doors
@@ -45,6 +45,7 @@ class Deck:
         settings = crew.settings
         self.crew = crew
         self.application: Any = crew.application.callable
+        self.notes = crew.context.slot.notes
         self.keys = Keys(settings)
         self.make_environ = crew.request_hooks.make_environ if crew.request_hooks else make_environ
         self.table = Table(settings.threads)

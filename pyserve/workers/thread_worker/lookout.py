@@ -1,7 +1,7 @@
 """The thread of a sync worker that never serves: the clock, deadlines, heartbeat, signals, and the way to the end.
 
-It sleeps for a quarter of a second at a time while nothing happens. Where an access log is kept, the first line after
-that wakes it (`nudge`), so that lines wait for at most a tenth of a second.
+It sleeps for a second at a time while nothing happens. Where an access log is kept, the first line after that wakes it
+(`nudge`), so that lines wait for at most a tenth of a second.
 
 Silence is judged by progress. With one serving thread the heartbeat stops where the request in progress began, or last
 got octets in or out; with several it goes on, as threads may all be busy for good reasons.
@@ -16,11 +16,10 @@ from contextlib import suppress
 from time import monotonic, monotonic_ns, sleep, time
 from typing import TYPE_CHECKING
 
-from pyserve.workers import witness
 from pyserve.workers.crew import Phase
 from pyserve.workers.deadlines import AT_ONCE
 from pyserve.workers.logs.error_log import escape
-from pyserve.workers.scoreboard import CONNECTIONS, HEARTBEAT, IN_FLIGHT, STARTED_NS
+from pyserve.workers.scoreboard import CONNECTIONS, HEARTBEAT, IN_FLIGHT
 from pyserve.workers.thread_worker.table import Owner
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class Lookout(Owner):
     """See above. wakeup_fd: where signal numbers are written to (`signal.set_wakeup_fd`). code: the exit code."""
 
     __slots__ = (
-        "_active", "_deck", "_due", "_finished", "_pipe", "_poll", "_retired", "_thread", "code", "left", "wakeup_fd",
+        "_deck", "_due", "_pipe", "_poll", "_retired", "_thread", "code", "left", "wakeup_fd",
     )  # fmt: skip
 
     def __init__(self, deck: Deck, words: memoryview[int]) -> None:
@@ -50,8 +49,6 @@ class Lookout(Owner):
         self._poll.register(self._pipe, select.POLLIN)
         self._poll.register(deck.crew.context.master_fd, select.POLLIN)
         self._retired = False
-        self._active = False
-        self._finished = 0
         self._due = 0.0  # when the connections are looked at next
         self._thread = threading.Thread(target=self._watch, name="lookout", daemon=True)
         self.code = 0
@@ -127,8 +124,7 @@ class Lookout(Owner):
     def _pause(self, lines: bool) -> float:
         """How long to sleep: until the next second begins or deadlines are due, and not long where lines wait."""
         most = _HURRY if self._retired else _FLUSH if lines else min(1.001 - time() % 1, self._deck.crew.pulse)
-        look = witness.PAUSE if self._active else witness.IDLE
-        return max(0.001, min(most, look, self._due - monotonic()))
+        return max(0.001, min(most, self._due - monotonic()))
 
     # Duties
 
@@ -138,7 +134,6 @@ class Lookout(Owner):
         aside = 0
         for hand in self._deck.relay.hands:
             exchange = hand.exchange
-            hand.words[STARTED_NS] = int(exchange.called * 1e9) if exchange is not None and not hand.relieves else 0
             if exchange is None:
                 continue
             if hand.aside:
@@ -149,7 +144,6 @@ class Lookout(Owner):
         words[IN_FLIGHT] = len(busy) + aside
         words[CONNECTIONS] = len(self._deck.table.open)
         beat = monotonic_ns()
-        self._note(beat)
         since, exchange = min(busy, key=_called, default=(now, None))
         if exchange is not None and now - exchange.called >= _SLOW:
             text = f"{exchange.method} {escape(exchange.target)}"
@@ -159,20 +153,6 @@ class Lookout(Owner):
         else:
             self._deck.crew.context.slot.withdraw()
         words[HEARTBEAT] = beat
-
-    def _note(self, now_ns: int) -> None:
-        """For who finds this worker dead."""
-        deck = self._deck
-        slot = deck.crew.context.slot
-        exchanges = self.in_progress()
-        witness.write(slot, exchanges, now_ns)
-        before, self._finished = self._finished, slot.requests()
-        self._active = bool(exchanges) or self._finished != before
-
-    def in_progress(self) -> list[Exchange]:
-        """What the application is answering, the oldest first. For any thread."""
-        exchanges = [exchange for hand in self._deck.relay.hands if (exchange := hand.exchange) is not None]
-        return sorted(exchanges, key=_began)
 
     def _scan(self, now: float) -> None:
         """End what has missed its deadline."""
@@ -255,10 +235,6 @@ class Lookout(Owner):
         """Threads that are still in a request are not waited for: the access log is told of them all the same."""
         for connection in tuple(self._deck.table.open):
             connection.account(self)
-
-
-def _began(exchange: Exchange) -> float:
-    return exchange.arrived
 
 
 def _called(busy: tuple[float, Exchange]) -> float:

@@ -38,7 +38,6 @@ class ThreadWorker:
         deck.relay = Relay(deck, self._hands)
         deck.patience = Patience(deck.relay, threads)
         deck.lookout = Lookout(deck, slot.thread(threads).words)
-        crew.in_progress = deck.lookout.in_progress
         deck.table.owners += [*self._hands, deck.lookout]
         deck.doors = Doors(deck)
 

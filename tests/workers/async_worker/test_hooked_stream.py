@@ -9,6 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from pyserve.settings import Settings
+from pyserve.workers import notes
 from pyserve.workers.cfg import Config
 from pyserve.workers.hooks import App, Worker
 from pyserve.workers.request_hooks import HookedCrew, RequestHooks
@@ -111,3 +112,16 @@ def test_a_hook_may_have_the_worker_replaced() -> None:
         assert served.connect().get()[0].startswith(b"HTTP/1.1 201 ")
         eventually(lambda: len(seen) == 2)
     assert seen == [False, False]
+
+
+@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+def test_a_hook_that_ends_the_worker_has_its_request_noted(interface: str) -> None:
+    named: list[str] = []
+
+    def before(worker: Any, req: Any) -> None:
+        named.extend(request for _, request in notes.read(served.slot))
+
+    with hooked(interface, pre_request=before) as served:
+        assert served.connect().get("/asked")[0].startswith(b"HTTP/1.1 201 ")
+        eventually(lambda: notes.read(served.slot) == [])
+    assert named == ["GET /asked"]

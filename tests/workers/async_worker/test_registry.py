@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from pyserve.protocol.errors import Disconnected
-from pyserve.workers.async_worker import registry as module
 from pyserve.workers.async_worker.registry import Door, Registry, _is_silent, _stands_out
 from pyserve.workers.scoreboard import Scoreboard, State
 from tests.workers.serving import eventually, request, serving
@@ -177,9 +176,7 @@ def test_deadlines_are_judged_on_after_an_error(monkeypatch: pytest.MonkeyPatch)
         assert "an error of ours" in served.log
 
 
-@pytest.mark.parametrize("few", [500, 0])
-def test_what_holds_the_loop_comes_first_and_then_the_oldest(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FEW", few)
+def test_what_holds_the_loop_comes_first_and_then_the_oldest() -> None:
     named: list[list[bytes]] = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:

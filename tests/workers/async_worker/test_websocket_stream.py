@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pyserve.workers.async_worker import registry as registry_module
+from pyserve.workers import notes
 from tests.protocol.websocket_peer import BINARY, CONTINUATION, PING, TEXT, close, frame
 from tests.workers.serving import LOOPS, eventually, request, serving
 from tests.workers.websocket_client import Peer, echo, handshake
@@ -418,10 +418,7 @@ def test_it_counts_for_max_requests() -> None:
         served.hear(b"W")
 
 
-@pytest.mark.parametrize("few", [500, 0])
-def test_requests_are_named_before_websockets(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_module, "_FEW", few)
-
+def test_requests_are_named_before_websockets() -> None:
     async def application(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
             await echo(scope, receive, send)
@@ -435,3 +432,12 @@ def test_requests_are_named_before_websockets(few: int, monkeypatch: pytest.Monk
         registry = served.worker._registry
         eventually(lambda: len(registry.tasks) == 2)
         assert [exchange.target for exchange in registry.busy_with()] == [b"/asked", b"/socket"]
+
+
+def test_it_is_noted_while_it_is_open() -> None:
+    with serving(echo, lifespan="off") as served:
+        peer = Peer(served, path="/socket?a")
+        eventually(lambda: [request for _, request in notes.read(served.slot)] == ["WebSocket /socket?a"])
+        peer.client.send(close(1000))
+        assert peer.client.rest()[:1] == b"\x88"
+        eventually(lambda: notes.read(served.slot) == [])

@@ -391,7 +391,6 @@ def test_heartbeats(threads: int) -> None:
         text, started = slot.published() or ("", 0)
         assert text == "GET /wait?secret"
         assert asked <= started <= time.monotonic_ns()
-        assert any(thread.started_ns == started for thread in slot.threads)
         if threads == 1:
             assert slot.heartbeat == started  # silent since then
             time.sleep(1.1)
