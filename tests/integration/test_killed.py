@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -79,15 +80,20 @@ def test_a_request_whose_content_is_on_its_way_is_named(serve: Serve, way: str) 
     assert named(server) == [["PUT /upload"]]
 
 
+def sockets(pid: int) -> int:
+    """How many a process has."""
+    return sum(os.readlink(link).startswith("socket:") for link in Path(f"/proc/{pid}/fd").glob("*"))
+
+
 def test_a_thread_that_outlives_its_connection_wipes_nothing_of_the_next_one(serve: Serve) -> None:
     server = serve(*WAYS["async, wsgi"], "--threads", "4")
     (worker,) = server.workers()
-    before = len(os.listdir(f"/proc/{worker}/fd"))
+    before = sockets(worker)
     with server.connect() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         send(connection, "GET /hold?left HTTP/1.1\nHost: a\n\n")
         wait_for((server.directory / "left.reached").exists, "the request in progress")
-    wait_for(lambda: len(os.listdir(f"/proc/{worker}/fd")) == before, "the end of the connection")
+    wait_for(lambda: sockets(worker) <= before, "the end of the connection")
     with server.connect() as connection, server.connect() as other:
         send(connection, "GET /hold?stays HTTP/1.1\nHost: a\n\n")
         wait_for((server.directory / "stays.reached").exists, "the request in progress")
@@ -98,4 +104,5 @@ def test_a_thread_that_outlives_its_connection_wipes_nothing_of_the_next_one(ser
             receive_until(other, b"hello\n")
         os.kill(worker, signal.SIGKILL)
         server.says("Requests that ended")
-    assert named(server) == [["GET /hold?stays"]]
+    ((first, *_),) = named(server)  # of the last one the worker may not have known yet that it was answered
+    assert first == "GET /hold?stays"
