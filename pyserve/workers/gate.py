@@ -6,8 +6,11 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from pyserve.workers.readiness import answer, is_check
+
 if TYPE_CHECKING:
     from pyserve.protocol.exchange import Exchange
+    from pyserve.workers.crew import Crew
     from pyserve.workers.logs.error_log import ErrorLog
 
 _QUIET = 60.0  # seconds between two lines about it
@@ -51,8 +54,11 @@ class Gate:
             self.inside -= 1
 
 
-def turn_away(exchange: Exchange) -> None:
+def turn_away(exchange: Exchange, crew: Crew) -> None:
     """Answer in the application's place (RFC 9110 section 15.6.4). The connection may go on, also where content has not
-    been read (RFC 9112 section 9.3)."""
+    been read (RFC 9112 section 9.3). The readiness check is answered as ever."""
+    if is_check(exchange, crew):
+        answer(exchange, crew)
+        return
     exchange.send_head(503, None, _FIELDS)
     exchange.send_body(b"too many requests at a time\n", False)

@@ -2,16 +2,22 @@
 
 A load balancer or an orchestrator asks again and again; the first 503 comes when a stop has begun, so while
 `--drain-delay` lasts. The other workers know of it as well, whichever of them is asked.
+
+At the limit of `--limit-concurrency` it is answered all the same (`gate`). To be full for a moment is no reason to be
+taken out of service: what the others would get instead fills them, too. And who asks for a sign of life at this path
+would have the server restarted under the very load that it sheds.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pyserve.protocol.exchange import Exchange
     from pyserve.workers.crew import Crew
 
 _READY = (200, "200 OK", b"ready\n")
@@ -24,9 +30,29 @@ def answer_checks(crew: Crew) -> None:
     path, wrap = crew.settings.ready_path, _asgi if crew.application.interface == "asgi" else _wsgi
 
     def state() -> tuple[int, str, bytes]:
-        return _STOPPING if crew.stopping else _READY
+        return _state(crew)
 
     crew.application = replace(crew.application, callable=wrap(crew.application.callable, path, state))
+
+
+def is_check(exchange: Exchange, crew: Crew) -> bool:
+    """Whether a request asks for that path."""
+    settings = crew.settings
+    if not settings.ready_path:
+        return False
+    path = unquote_to_bytes(exchange.path)
+    return settings.ready_path.encode() in (path, settings.root_path.encode() + path)
+
+
+def answer(exchange: Exchange, crew: Crew) -> None:
+    """Answer a check without the application."""
+    status, _, content = _state(crew)
+    exchange.send_head(status, None, [(b"Content-Type", _TYPE.encode())])
+    exchange.send_body(content, False)
+
+
+def _state(crew: Crew) -> tuple[int, str, bytes]:
+    return _STOPPING if crew.stopping else _READY
 
 
 def _wsgi(inner: Any, path: str, state: Callable[[], tuple[int, str, bytes]]) -> Any:

@@ -59,7 +59,7 @@ def test_one_worker_is_told_to_end(serve: Serve, app: str, options: tuple[str, .
 @pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
 def test_stop(serve: Serve, app: str, options: tuple[str, ...], pauses: list[float], unix: bool) -> None:
     """Whoever has a connection when the server begins to end is answered, however many come in that moment."""
-    for pause in pauses[:2] if unix else pauses:
+    for pause in pauses:
         server = serve(app, *options)
         address = str(server.socket) if unix else (HOST, server.port)
         with (

@@ -1,7 +1,7 @@
 """Nothing is lost over TLS either: each connection has a handshake to be waited for, and an end that is announced."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,15 +16,22 @@ Serve = Callable[..., Server]
 
 
 @pytest.fixture
-def server(serve: Serve, tmp_path: Path, app: str, options: tuple[str, ...]) -> Server:
+def servers(serve: Serve, tmp_path: Path, app: str, options: tuple[str, ...]) -> Iterator[Server]:
+    """One after the other."""
     certificate = tls.write_certificate(tmp_path / "server.pem")
-    server = serve(app, "--certfile", str(certificate), *options, path=None)
-    server.says("Booting worker", 2)
-    return server
+
+    def start() -> Iterator[Server]:
+        while True:
+            server = serve(app, "--certfile", str(certificate), *options, path=None)
+            server.says("Booting worker", 2)
+            yield server
+
+    return start()
 
 
-def test_reload(server: Server, rounds: list[float]) -> None:
-    for number, pause in enumerate(rounds[:2], 1):
+def test_reload(servers: Iterator[Server], rounds: list[float]) -> None:
+    server = next(servers)
+    for number, pause in enumerate(rounds, 1):
         old = server.workers()
         with load((HOST, server.port), pause=pause, tls=True) as result:
             server.send(signal.SIGHUP)
@@ -34,12 +41,13 @@ def test_reload(server: Server, rounds: list[float]) -> None:
         result.check()
 
 
-def test_stop(server: Server) -> None:
-    with (
-        load((HOST, server.port), pause=0.01, to_the_end=True, tls=True) as result,
-        load((HOST, server.port), pause=0.01, requests=("once",), to_the_end=True, tls=True) as strangers,
-    ):
-        result.more(20)
-        server.stop()
-    result.check()
-    strangers.check()
+def test_stop(servers: Iterator[Server], rounds: list[float]) -> None:
+    for pause, server in zip(rounds, servers, strict=False):
+        with (
+            load((HOST, server.port), pause=pause, to_the_end=True, tls=True) as result,
+            load((HOST, server.port), pause=pause, requests=("once",), to_the_end=True, tls=True) as strangers,
+        ):
+            result.more(20)
+            server.stop()
+        result.check()
+        strangers.check()

@@ -74,6 +74,23 @@ def test_one_too_many_is_turned_away_and_may_come_again(way: str) -> None:
 
 
 @ALL
+def test_the_readiness_check_is_answered_all_the_same(way: str) -> None:
+    with working(way, limit_concurrency=1, ready_path="/readyz") as (worker, application):
+        first, second = worker.connect(), worker.connect()
+        first.send(request("/held"))
+        eventually(lambda: application.held == 1)
+        assert second.get("/other")[0].startswith(b"HTTP/1.1 503 ")
+        for path in ("/readyz", "/ready%7a"):
+            head, body = second.get(path)
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert body == b"ready\n"
+        worker.crew.context.scoreboard.stopping = True
+        head, body = second.get("/readyz")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert body == b"stopping\n"
+
+
+@ALL
 def test_content_is_neither_asked_for_nor_waited_for(way: str) -> None:
     with working(way, limit_concurrency=1) as (worker, application):
         first, second, third = (worker.connect() for _ in range(3))

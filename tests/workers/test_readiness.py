@@ -8,7 +8,7 @@ import pytest
 
 from pyserve.settings import OPTIONS, Settings
 from pyserve.workers.application import Application
-from pyserve.workers.readiness import answer_checks
+from pyserve.workers.readiness import answer_checks, is_check
 
 # (whether the server stops, status, content)
 STATES = [(False, 200, b"ready\n"), (True, 503, b"stopping\n")]
@@ -56,6 +56,16 @@ def test_asgi(stopping: bool, status: int, content: bytes) -> None:
     for scope in ({"type": "http", "path": "/"}, {"type": "lifespan"}, {"type": "websocket", "path": "/api/readyz"}):
         asyncio.run(application(scope, None, send))
         assert sent[-1] is scope
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"), [(b"/readyz", True), (b"/api/readyz", True), (b"/api/ready%7A", True), (b"/readyz/", False)]
+)
+def test_what_is_a_check_where_the_application_is_not_called(path: bytes, wanted: bool) -> None:
+    exchange: Any = SimpleNamespace(path=path)
+    for settings, found in (({"ready_path": "/api/readyz"}, wanted), ({}, False)):
+        crew: Any = SimpleNamespace(settings=Settings(root_path="/api", **settings))
+        assert is_check(exchange, crew) is found
 
 
 def test_the_path_is_the_one_that_is_asked_for() -> None:

@@ -52,5 +52,5 @@ class LimitedStream(Stream):
         if registry.enter(exchange):
             super().begin(exchange)
         else:
-            turn_away(exchange)
+            turn_away(exchange, registry.crew)
             self.flush()

@@ -26,7 +26,7 @@ class LimitedConnection(Connection):
     def _call(self, hand: Hand, exchange: Exchange, now: float) -> None:
         gate = self._deck.gate
         if not gate.enter():
-            turn_away(exchange)
+            turn_away(exchange, self._deck.crew)
             return
         try:
             super()._call(hand, exchange, now)
