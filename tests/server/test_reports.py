@@ -27,11 +27,12 @@ from tests.server.journal import Log
 
 
 @pytest.fixture
-def stands(monkeypatch) -> None:
-    """Time stands still."""
-    now, now_ns = time.monotonic(), time.monotonic_ns()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    monkeypatch.setattr(time, "monotonic_ns", lambda: now_ns)
+def now(monkeypatch) -> int:
+    """Nanoseconds; time stands still."""
+    now = time.monotonic_ns()
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now / 1e9)
+    return now
 
 
 EXITS = [
@@ -74,7 +75,7 @@ def served(*targets: bytes, ago: float = 2) -> Slot:
     return slot
 
 
-def test_the_requests_that_ended_with_a_worker(log, stands):
+def test_the_requests_that_ended_with_a_worker(log, now):
     Reports(log).exit(Child(1, 42, 0, 0, None), -11, served(b"/slow"))
     assert log.said == [
         ("error", "Worker (pid:42) was sent SIGSEGV!"),
@@ -82,7 +83,7 @@ def test_the_requests_that_ended_with_a_worker(log, stands):
     ]
 
 
-def test_each_of_many_requests_is_named(log):
+def test_each_of_many_requests_is_named(log, now):
     Reports(log).exit(Child(1, 42, 0, 0, None), -9, served(*(b"/%d" % number for number in range(45))))
     lines = [text for _, text in log.said[1:]]
     assert [line.partition(": ")[2].partition(": ")[0] for line in lines] == [
@@ -91,7 +92,7 @@ def test_each_of_many_requests_is_named(log):
     assert [word for line in lines for word in line.split() if word[0] == "/"] == [f"/{n}" for n in range(45)]
 
 
-def test_requests_that_have_had_no_place_are_not_forgotten(log):
+def test_requests_that_have_had_no_place_are_not_forgotten(log, now):
     slot = served(b"/slow")
     notes.place_for(slot, NOTES)
     Reports(log).exit(Child(1, 42, 0, 0, None), -9, slot)
@@ -163,18 +164,18 @@ def abort(log: Log, slot) -> str:
     return text
 
 
-def test_timeout_with_the_request_that_the_watcher_saw(log, stands):
+def test_timeout_with_the_request_that_the_watcher_saw(log, now):
     slot = Scoreboard(1, 1).slot(0)
-    slot.publish("GET /slow", time.monotonic_ns() - 31_200_000_000)
+    slot.publish("GET /slow", now - 31_200_000_000)
     assert abort(log, slot) == "WORKER TIMEOUT (pid:42): GET /slow for 31.2 s"
 
 
-def test_timeout_with_a_request_that_held_the_interpreter(log, stands):
+def test_timeout_with_a_request_that_held_the_interpreter(log, now):
     """The watcher had no chance to publish."""
     assert abort(log, served(b"/slow", ago=31.2)) == "WORKER TIMEOUT (pid:42): GET /slow for 31.2 s"
 
 
-def test_timeout_with_requests_of_which_one_held_the_interpreter(log, stands):
+def test_timeout_with_requests_of_which_one_held_the_interpreter(log, now):
     text = abort(log, served(b"/slow", b"/other", ago=31.2))
     assert text == "WORKER TIMEOUT (pid:42): GET /slow for 31.2 s (and 1 others)"
 
