@@ -220,9 +220,9 @@ class Watcher:
 
 
 def _say(fd: int, *lines: str) -> None:
+    """Tell the master, in one piece: what it reads together is one restart."""
     try:
-        for line in lines:
-            os.write(fd, os.fsencode(line.replace("\n", " ")) + b"\n")
+        os.write(fd, b"".join(os.fsencode(line.replace("\n", " ")) + b"\n" for line in lines))
     except OSError:
         pass  # the end is noticed where it is looked for
 

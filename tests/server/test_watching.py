@@ -1,6 +1,8 @@
 """The process that watches files, and what the master hears of it."""
 
+import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -102,6 +104,15 @@ class Running:
 
         self.until(said)
 
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """What happens in the block happens in one moment, as the watcher sees it."""
+        os.kill(self.watch.pid, signal.SIGSTOP)
+        stat = Path(f"/proc/{self.watch.pid}/stat")
+        self.until(lambda: stat.read_text().rpartition(") ")[2][0] == "T")
+        yield
+        os.kill(self.watch.pid, signal.SIGCONT)
+
     def close(self) -> None:
         self.watch.close()
         self.wakeup.close()
@@ -128,9 +139,10 @@ def started(request, log, tmp_path) -> Iterator[Running]:
 
 
 def test_changes_of_one_moment_are_one(started: Running, tmp_path: Path) -> None:
-    (tmp_path / "src" / "a.py").touch()
-    (tmp_path / "src" / "b.py").touch()
-    (tmp_path / "extra").touch()
+    with started.stopped():
+        (tmp_path / "src" / "a.py").touch()
+        (tmp_path / "src" / "b.py").touch()
+        (tmp_path / "extra").touch()
     started.says("Worker reloading: ")
     names = {str(tmp_path / name) for name in ("src/a.py", "src/b.py", "extra")}
     assert started.log.lines[-1] == f"info: Worker reloading: {', '.join(sorted(names))} modified"
