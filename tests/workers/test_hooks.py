@@ -351,7 +351,7 @@ crew.abandon(4)
 
 
 def test_two_threads_that_end_the_process_do_so_once_and_after_worker_exit() -> None:
-    ended = subprocess.run([sys.executable, "-c", ABANDON], capture_output=True, text=True, timeout=PATIENCE)
+    ended = subprocess.run([sys.executable, "-c", ABANDON], capture_output=True, text=True, timeout=3 * PATIENCE)
     assert ended.stdout == "slow exit is done True\n"
     assert ended.stderr.count("Worker exiting") == 1
     assert ended.returncode == 4

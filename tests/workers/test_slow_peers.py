@@ -1,9 +1,9 @@
 """Deadlines over sockets, for either kind of worker: each is answered with 408 or by closing, counted by its kind, and
 can be turned off."""
 
+import select
 import socket
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,11 +13,13 @@ from pyserve.workers.async_worker import registry
 from pyserve.workers.scoreboard import State
 from pyserve.workers.thread_worker import channel
 from tests.tls import TlsPeer
-from tests.workers.both import BOTH, HUGE, timeouts, working
+from tests.workers.both import BOTH, HUGE, has_read, timeouts, working
+from tests.workers.clock import Clock
 from tests.workers.serving import Client, eventually, request
 
 OFF = {**dict.fromkeys(("header_timeout", "body_timeout", "write_timeout"), 0.0), "keepalive": 3600.0}
 SHORT = 0.3
+LONG = 30.0  # where the test has the clock
 
 CHUNKED = request("/read", "Transfer-Encoding: chunked", method="POST")
 BODY = request("/read", "Content-Length: 100000", method="POST")
@@ -55,16 +57,26 @@ def trickle(client: Client, piece: bytes) -> bytes:
 
 @BOTH
 @pytest.mark.parametrize("kind", ["header_timeout", "body_timeout"])
-def test_what_trickles_in(way: str, kind: str) -> None:
-    """All cases of one deadline at the same time: most of it is waiting."""
+def test_what_trickles_in(way: str, kind: str, clock: Clock) -> None:
+    """All cases of one deadline at the same time, and a piece of each every few seconds."""
     cases = [case for case in TRICKLES if case[3] == kind]
-    with working(way, **{**OFF, kind: SHORT}) as worker, ThreadPoolExecutor(len(cases)) as pool:
+    with working(way, **{**OFF, kind: LONG}) as worker:
         clients = [worker.connect() for _ in cases]
         for client, (_, begins, *_) in zip(clients, cases, strict=True):
             client.send(begins)
-        answers = list(pool.map(trickle, clients, [case[2] for case in cases]))
-        for (name, *_, begins), answer in zip(cases, answers, strict=True):
-            assert answer.startswith(begins), name
+        unanswered = dict(zip(clients, cases, strict=True))
+        for _ in range(100):
+            for client, (name, _, piece, _, begins) in tuple(unanswered.items()):
+                if select.select([client.socket], [], [], 0)[0]:
+                    assert client.socket.recv(65536).startswith(begins), name
+                    del unanswered[client]
+                else:
+                    client.send(piece)
+            if not unanswered:
+                break
+            eventually(lambda: has_read(worker))
+            clock.advance(LONG / 6)
+        assert not unanswered, "octets that come one by one are taken for ever"
         assert timeouts(worker) == counted(kind, len(cases))
 
 
@@ -94,27 +106,29 @@ def test_content_that_the_application_has_not_read(way: str) -> None:
 
 
 @BOTH
-def test_the_rate_is_an_average_and_can_be_turned_off(way: str) -> None:
+def test_the_rate_is_an_average_and_can_be_turned_off(way: str, clock: Clock) -> None:
     """Pauses shorter than the timeout are no matter then, however little comes between them."""
-    with working(way, **{**OFF, "body_timeout": 0.4, "body_min_rate": 0}) as worker:
+    with working(way, **{**OFF, "body_timeout": LONG, "body_min_rate": 0}) as worker:
         client = worker.connect()
         client.send(request("/read", "Content-Length: 10", method="POST"))
         for _ in range(10):
-            threading.Event().wait(0.1)
+            eventually(lambda: has_read(worker))
+            clock.advance(LONG / 3)
             client.send(b"x")
         assert client.response()[1] == b"10"
         assert timeouts(worker) == (0, 0, 0, 0)
 
 
 @BOTH
-def test_content_that_comes_fast_enough(way: str) -> None:
-    with working(way, **{**OFF, "body_timeout": SHORT, "body_min_rate": 1000, "body_buffer_size": 1000}) as worker:
+def test_content_that_comes_fast_enough(way: str, clock: Clock) -> None:
+    with working(way, **{**OFF, "body_timeout": LONG, "body_min_rate": 1000, "body_buffer_size": 1000}) as worker:
         client = worker.connect()
-        client.send(request("/read", "Content-Length: 10000", method="POST"))
+        client.send(request("/read", "Content-Length: 100000", method="POST"))
         for _ in range(20):
-            client.send(b"x" * 500)
-            threading.Event().wait(0.05)
-        assert client.response()[1] == b"10000"
+            client.send(b"x" * 5000)
+            eventually(lambda: has_read(worker))
+            clock.advance(4)
+        assert client.response()[1] == b"100000"
         assert timeouts(worker) == (0, 0, 0, 0)
 
 
@@ -131,12 +145,14 @@ SILENCE: list[tuple[str, bytes, str, bytes]] = [
 
 @BOTH
 @pytest.mark.parametrize("kind", ["header_timeout", "body_timeout", "keepalive"])
-def test_who_falls_silent(way: str, kind: str) -> None:
+def test_who_falls_silent(way: str, kind: str, clock: Clock) -> None:
     cases = [case for case in SILENCE if case[2] == kind]
-    with working(way, **{**OFF, kind: SHORT}) as worker:
+    with working(way, **{**OFF, kind: LONG}) as worker:
         clients = [worker.connect() for _ in cases]
         for client, (_, octets, *_) in zip(clients, cases, strict=True):
             client.send(octets)
+        eventually(lambda: worker.slot.connections == len(cases) and has_read(worker))
+        eventually(lambda: clock.advance(2 * LONG) or timeouts(worker) == counted(kind, len(cases)))
         for client, (name, *_, begins) in zip(clients, cases, strict=True):
             answer = client.rest()
             assert answer.startswith(begins), name
@@ -172,7 +188,8 @@ def test_at_the_end_who_never_asks_is_let_go(way: str, monkeypatch: pytest.Monke
 
 
 @BOTH
-def test_at_the_end_a_head_that_comes_is_answered(way: str) -> None:
+def test_at_the_end_a_head_that_comes_is_answered(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "ARRIVING", LONG)
     with working(way, **OFF) as worker:
         begun = worker.connect()
         begun.send(b"GET / HTTP/1.1\r\nHos")
@@ -192,7 +209,7 @@ def test_a_head_that_has_not_come_when_all_is_cut_off_is_no_failure(way: str) ->
     with working(way, **OFF, graceful_timeout=0.1) as worker:
         begun = worker.connect()
         begun.send(b"GET / HTTP/1.1\r\nHos")
-        eventually(lambda: worker.slot.connections == 1)
+        eventually(lambda: worker.slot.connections == 1 and has_read(worker))
         worker.crew.drain()  # type: ignore[attr-defined]
         assert worker.ended() == 0  # type: ignore[attr-defined]
 
@@ -209,13 +226,14 @@ def test_who_is_silent_gives_way_to_who_waits(way: str, monkeypatch: pytest.Monk
 
 
 @BOTH
-def test_all_of_it_turned_off(way: str) -> None:
-    """Nobody is closed: judged after many of the times between two looks of a worker with such short deadlines."""
+def test_all_of_it_turned_off(way: str, clock: Clock) -> None:
+    """Nobody is closed within an hour."""
     with working(way, **OFF) as worker:
         clients = [worker.connect() for _ in SILENCE]
         for client, (_, octets, *_) in zip(clients, SILENCE, strict=True):
             client.send(octets)
-        threading.Event().wait(0.8)
+        eventually(lambda: worker.slot.connections == len(clients) and has_read(worker))
+        clock.advance(OFF["keepalive"] - 100)
         assert timeouts(worker) == (0, 0, 0, 0)
         assert worker.slot.connections == len(clients)
 
@@ -257,7 +275,6 @@ def test_who_takes_nothing(way: str, kind: str, path: str) -> None:
 def test_who_takes_a_little_now_and_then(way: str, path: str) -> None:
     with working(way, **{**OFF, "write_timeout": 0.5, "write_min_rate": 100_000_000}) as worker:
         client = reader(worker, path)
-        client.socket.settimeout(0.1)
         taken = 0
         with pytest.raises((ConnectionResetError, BrokenPipeError)):  # noqa: PT012 - whenever it comes
             while taken < HUGE:
@@ -269,10 +286,10 @@ def test_who_takes_a_little_now_and_then(way: str, path: str) -> None:
 
 @BOTH
 @ENCRYPTED
-def test_who_takes_a_little_is_served_without_a_rate(way: str, kind: str) -> None:
-    with working(way, kind=kind, **{**OFF, "write_timeout": 0.5, "write_min_rate": 0}) as worker:
+def test_who_takes_a_little_is_served_without_a_rate(way: str, kind: str, clock: Clock) -> None:
+    with working(way, kind=kind, **{**OFF, "write_timeout": LONG, "write_min_rate": 0}) as worker:
         client = reader(worker, "/endless")
         for _ in range(10):
-            client.take(1_000_000)
-            threading.Event().wait(0.1)
+            client.take(2_000_000)
+            clock.advance(LONG / 4)
         assert timeouts(worker) == (0, 0, 0, 0)

@@ -4,7 +4,6 @@ import os
 import select
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,7 +164,7 @@ def test_a_busy_worker_finishes(start: Start, app: str, settings: dict[str, Any]
     process.hear(b"R")
     client = process.connect()
     client.send(request("/slow"))
-    eventually(lambda: process.board.slot(0).connections == 1)
+    eventually(lambda: notes.read(process.board.slot(0)))
     os.kill(process.pid, signal.SIGTERM)
     os.kill(process.pid, signal.SIGTERM)
     head, body = client.response()
@@ -183,10 +182,8 @@ def test_a_request_that_does_not_end(start: Start, settings: dict[str, Any], how
     client = process.connect()
     client.send(request("/stuck"))
     eventually(lambda: notes.read(process.board.slot(0)))
-    began = time.monotonic()
     os.kill(process.pid, how)
     assert process.exit_code() == code
-    assert time.monotonic() - began < 5
     assert client.rest() == b""
     client.socket.close()
 

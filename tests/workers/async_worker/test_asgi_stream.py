@@ -4,7 +4,6 @@ import asyncio
 import contextvars
 import socket
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -273,7 +272,8 @@ def test_receive_tells_of_a_client_that_leaves_more_behind_than_is_read(loop: st
         ahead = b"POST /next HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n"
         client.send(request() + ahead + bytes(100_000))
         assert waits.wait(10)
-        time.sleep(0.2)  # until reading is paused
+        (stream,) = served.worker._registry.streams
+        eventually(lambda: not stream.reading)
         getattr(client, leave)()
         eventually(lambda: len(messages) == 2)
         assert messages[1] == {"type": "http.disconnect"}

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from pyserve.workers import deadlines
 from pyserve.workers.thread_worker import channel
 from tests.tls import HOST, TlsPeer, client_context, issued, write_authority, write_certificate, write_crl
 from tests.workers import hands, serving
-from tests.workers.both import BOTH, WAYS, timeouts, working
+from tests.workers.both import BOTH, WAYS, has_read, timeouts, working
+from tests.workers.clock import Clock
 from tests.workers.serving import PATIENCE, Client, eventually, request
 
 EITHER = pytest.mark.parametrize("way", ["threads", "async"])
@@ -302,15 +302,15 @@ def test_responses_that_nobody_reads_hold_no_thread(way: str) -> None:
 
 
 @EITHER
-def test_octets_on_the_wire_are_progress(way: str) -> None:
+def test_octets_on_the_wire_are_progress(way: str, clock: Clock) -> None:
     """Also where they are less than what is encrypted at once."""
-    with tls(way, **{**OFF, "write_timeout": 1.0, "write_min_rate": 0}) as worker:
+    with tls(way, **{**OFF, "write_timeout": 30.0, "write_min_rate": 0}) as worker:
         worker.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         reader = Client(TlsPeer(raw(worker, small=True)))  # type: ignore[arg-type]
         reader.send(request("/huge"))
         for _ in range(20):
             assert reader.socket.raw.recv(1000)  # type: ignore[attr-defined]
-            threading.Event().wait(0.1)
+            clock.advance(3)
         assert timeouts(worker) == (0, 0, 0, 0)
         reader.reset()
 
@@ -328,12 +328,14 @@ HALVES: list[tuple[str, Callable[[], bytes]]] = [
 
 
 @BOTH
-def test_half_open_handshakes_meet_the_deadline_of_a_head(way: str) -> None:
-    with tls(way, **{**OFF, "header_timeout": 0.5}) as worker:
+def test_half_open_handshakes_meet_the_deadline_of_a_head(way: str, clock: Clock) -> None:
+    with tls(way, **{**OFF, "header_timeout": 30.0}) as worker:
         halves = [raw(worker) for _ in HALVES]
         for half, (_, begins) in zip(halves, HALVES, strict=True):
             half.sendall(begins())
         assert client(worker).get()[1] == b"hello"  # also with one thread
+        eventually(lambda: worker.slot.connections == len(HALVES) + 1 and has_read(worker))
+        clock.advance(40)
         for half in halves:
             rest(half)
             half.close()
@@ -380,15 +382,16 @@ def test_a_record_that_trickles_meets_the_deadline_of_a_body(way: str) -> None:
 
 
 @BOTH
-def test_a_record_that_comes_slowly_is_no_pause(way: str) -> None:
-    settings = {**OFF, "body_timeout": 0.4, "body_min_rate": 1000}
+def test_a_record_that_comes_slowly_is_no_pause(way: str, clock: Clock) -> None:
+    settings = {**OFF, "body_timeout": 30.0, "body_min_rate": 100}
     with tls(way, **settings) as worker:
         peer = client(worker)
         peer.send(request("/read", "Content-Length: 16000", method="POST"))
         record = peer.socket.seal(b"y" * 16000)  # type: ignore[attr-defined]
         for at in range(0, len(record), 1000):
             peer.socket.raw.sendall(record[at : at + 1000])  # type: ignore[attr-defined]
-            threading.Event().wait(0.06)
+            eventually(lambda: has_read(worker))
+            clock.advance(5)
         assert peer.response()[1] == b"16000"
         assert timeouts(worker) == (0, 0, 0, 0)
 
