@@ -290,6 +290,6 @@ def test_who_takes_a_little_is_served_without_a_rate(way: str, kind: str, clock:
     with working(way, kind=kind, **{**OFF, "write_timeout": LONG, "write_min_rate": 0}) as worker:
         client = reader(worker, "/endless")
         for _ in range(10):
-            client.take(2_000_000)
-            clock.advance(LONG / 4)
+            client.take(1_500_000)
+            clock.advance(LONG / 3)
         assert timeouts(worker) == (0, 0, 0, 0)
