@@ -10,6 +10,7 @@ import pytest
 
 from pyserve.workers import notes
 from tests.protocol.websocket_peer import BINARY, CONTINUATION, PING, TEXT, close, frame
+from tests.workers.clock import Clock
 from tests.workers.serving import LOOPS, eventually, request, serving
 from tests.workers.websocket_client import Peer, echo, handshake
 
@@ -187,8 +188,8 @@ def test_a_client_that_leaves_before_it_is_answered() -> None:
         assert left.wait(10)
 
 
-@pytest.mark.parametrize("settings", [{"limit_concurrency": 1}, {"request_timeout": 0.2}, {"header_map": "refuse"}])
-def test_what_is_mixed_with_it(settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize("settings", [{"limit_concurrency": 1}, {"request_timeout": 30.0}, {"header_map": "refuse"}])
+def test_what_is_mixed_with_it(settings: dict[str, Any], clock: Clock) -> None:
     """A WebSocket counts as in flight until it ends; a request's time is over with the handshake."""
     with serving(echo, lifespan="off", **settings) as served:
         for _ in range(2):
@@ -199,7 +200,7 @@ def test_what_is_mixed_with_it(settings: dict[str, Any]) -> None:
                 assert refused.head.startswith(b"HTTP/1.1 503 ")
                 refused.client.socket.close()
             if "request_timeout" in settings:
-                time.sleep(0.4)  # longer than a request may take
+                clock.advance(100)  # longer than a request may take
             peer.say("still here")
             assert peer.hear() == "still here"
             peer.client.send(close(1000))

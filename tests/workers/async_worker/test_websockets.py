@@ -2,25 +2,34 @@
 
 import asyncio
 import threading
-import time
 from typing import Any
 
 import pytest
 
 from tests.protocol.websocket_peer import PONG, close, frame
-from tests.workers.serving import LOOPS, eventually, serving
+from tests.workers.both import has_read
+from tests.workers.clock import Clock
+from tests.workers.serving import LOOPS, Served, eventually, serving
 from tests.workers.websocket_client import Peer, echo, handshake
 
+PATIENT = {"ws_ping_interval": 10.0, "ws_ping_timeout": 30.0, "lifespan": "off"}
 QUICK = {"ws_ping_interval": 0.1, "ws_ping_timeout": 0.3, "lifespan": "off"}
 
 
-def test_a_peer_that_answers_lives() -> None:
-    with serving(echo, **QUICK) as served:
-        peer = Peer(served)
-        began = time.monotonic()
-        while time.monotonic() - began < 0.6:
+def looking(served: Served) -> Served:
+    """It looks at its WebSockets as often as it does at others where a test has the clock."""
+    served.worker._registry.websockets._step = 0.01
+    return served
+
+
+def test_a_peer_that_answers_lives(clock: Clock) -> None:
+    with serving(echo, **PATIENT) as served:
+        peer = Peer(looking(served))
+        for _ in range(10):
+            clock.advance(12)
             assert peer.frame() == (0x89, b"")
             peer.client.send(frame(PONG))
+            eventually(lambda: has_read(served))
         peer.say("a")
         assert peer.hear() == "a"
 
@@ -36,7 +45,7 @@ def test_a_peer_that_is_silent_is_given_up() -> None:
         eventually(lambda: not served.worker._registry.tasks)
 
 
-def test_time_does_not_run_while_the_application_takes_nothing() -> None:
+def test_time_does_not_run_while_the_application_takes_nothing(clock: Clock) -> None:
     goes_on = threading.Event()
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -47,11 +56,14 @@ def test_time_does_not_run_while_the_application_takes_nothing() -> None:
         for _ in range(3):
             await send({"type": "websocket.send", "text": (await receive())["text"]})
 
-    with serving(application, ws_max_queue=1, **QUICK) as served:
-        peer = Peer(served)
+    with serving(application, ws_max_queue=1, **PATIENT) as served:
+        peer = Peer(looking(served))
         for text in "abc":
             peer.say(text)
-        time.sleep(0.6)
+        (stream,) = served.worker._registry.streams
+        eventually(lambda: not stream.reading)
+        for _ in range(10):
+            clock.advance(12)
         goes_on.set()
         heard = []
         while len(heard) < 3:
@@ -67,10 +79,10 @@ def test_pings_go_on_where_nobody_is_given_up() -> None:
         assert [peer.frame() for _ in range(3)] == [(0x89, b"")] * 3
 
 
-def test_no_pings() -> None:
+def test_no_pings(clock: Clock) -> None:
     with serving(echo, lifespan="off", ws_ping_interval=0.0, ws_ping_timeout=0.1) as served:
-        peer = Peer(served)
-        time.sleep(0.3)
+        peer = Peer(looking(served))
+        clock.advance(1000)
         peer.say("a")
         assert peer.hear() == "a"
 
