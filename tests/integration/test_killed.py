@@ -5,7 +5,7 @@ import re
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -54,7 +54,6 @@ def test_a_request_that_ends_its_worker_at_once_is_named(serve: Serve, way: str,
     server.says(rf"Worker \(pid:\d+\) was sent {number}!")
     server.says("Requests that ended")
     assert named(server) == [[f"POST /hold?{index}" for index in range(len(held))] + [f"GET /poison?{number}"]]
-    assert "for 0.0 s" in server.log()
 
 
 @pytest.mark.parametrize("way", ["sync, 4 threads", "async, wsgi", "async, asgi"])
@@ -82,7 +81,11 @@ def test_a_request_whose_content_is_on_its_way_is_named(serve: Serve, way: str) 
 
 def sockets(pid: int) -> int:
     """How many a process has."""
-    return sum(os.readlink(link).startswith("socket:") for link in Path(f"/proc/{pid}/fd").glob("*"))
+    count = 0
+    for link in Path(f"/proc/{pid}/fd").glob("*"):
+        with suppress(FileNotFoundError):  # closed since
+            count += os.readlink(link).startswith("socket:")
+    return count
 
 
 def test_a_thread_that_outlives_its_connection_wipes_nothing_of_the_next_one(serve: Serve) -> None:
