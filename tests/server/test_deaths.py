@@ -71,9 +71,10 @@ def test_nobody_was_served() -> None:
     assert casualties(Scoreboard(1, 1).slot(0)) == []
 
 
-def test_some_were_served() -> None:
+def test_some_were_served(monkeypatch: pytest.MonkeyPatch) -> None:
     slot = Scoreboard(1, 2).slot(0)
     now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     notes.note(slot.notes, notes.place_for(slot, 8), b"GET", b"/young", now - 0.1)
     notes.note(slot.notes, notes.place_for(slot, 9), b"POST", b"/old\x1b", now - 3)
     assert casualties(slot) == ["POST /old\\x1b for 3.0 s", "GET /young for 0.1 s"]
