@@ -19,7 +19,7 @@ import pytest
 from pyserve.server import cli
 from tests.compat.gunicorn_peer import gunicorn
 from tests.compat.surroundings import arrange
-from tests.integration.server import PATIENCE, environment
+from tests.integration.server import ENDURANCE, PATIENCE, environment
 
 MODULES = {
     "shop.py": "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'ok']\n",
@@ -95,6 +95,7 @@ def test_commands(line: str, theirs: int, ours: int, tmp_path: Path, monkeypatch
     assert code == ours
 
 
+@pytest.mark.timeout(2 * ENDURANCE)
 def test_starts_and_stops(tmp_path: Path) -> None:
     """Four at a time, so it is one test."""
     for name, text in MODULES.items():
@@ -110,7 +111,7 @@ def test_starts_and_stops(tmp_path: Path) -> None:
             if case in STOPS:
                 serves(at, process)
                 process.send_signal(getattr(signal, f"SIG{case}"))
-            return process.wait(PATIENCE)
+            return process.wait(ENDURANCE)
 
     with ThreadPoolExecutor(4) as pool:
         found = {
