@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pyserve.protocol.errors import Disconnected, ProtocolError
 from pyserve.protocol.exchange import Exchange, FileSpan, Receiving
@@ -26,6 +26,7 @@ from pyserve.workers.thread_worker.table import READ, Owner
 if TYPE_CHECKING:
     from pyserve.workers.thread_worker.deck import Deck
     from pyserve.workers.thread_worker.hand import Hand
+    from pyserve.workers.thread_worker.lending import LendingConnection
 
 _TURNS = 16  # exchanges that came together before other connections have theirs
 
@@ -379,6 +380,9 @@ class Connection(Channel):
         if self._lost or wire.closing:
             self._conclude(owner, now)
             return
+        if wire.persistence is Persistence.UPGRADE and wire.exchange is not None:
+            self._asked_to_upgrade(owner, wire.exchange, now)
+            return
         deadlines = self._deck.deadlines
         awaiting = wire.awaiting
         if awaiting is Awaiting.HEAD:
@@ -394,6 +398,13 @@ class Connection(Channel):
         self._deck.table.park(self, owner, READ)
         if self._deck.crowded:
             self._deck.doors.room()
+
+    def _asked_to_upgrade(self, owner: Owner, exchange: Exchange, now: float) -> None:
+        """WebSocket is asked for: answer as ever, but the application may take the socket."""
+        self.__class__ = self._deck.lending
+        cast("LendingConnection", self).offer()
+        exchange.arrived = now
+        self._yield(owner, exchange)
 
     def _finish(self, owner: Owner, exchange: Exchange, now: float) -> None:
         """The response is out, or never will be."""

@@ -15,6 +15,7 @@ from pyserve.workers.thread_worker.table import Table
 if TYPE_CHECKING:
     from pyserve.workers.crew import Crew
     from pyserve.workers.thread_worker.doors import Doors
+    from pyserve.workers.thread_worker.lending import LendingConnection
     from pyserve.workers.thread_worker.lookout import Lookout
     from pyserve.workers.thread_worker.relay import Relay
     from pyserve.workers.thread_worker.timed_connection import TimedConnection
@@ -28,15 +29,17 @@ class Deck:
     keeps_environ: the access log asks for environ variables. crowded: accepting pauses until there is room. drowsy: the
     lookout sleeps for longer than a line of the access log may wait. stopping: all threads are to return. running: the
     connections whose requests the application has, where there is a deadline for that. gate: where only so many
-    requests may be in flight. notes: where each request in progress is written down (`workers/notes.py`).
+    requests may be in flight. lending: what a connection becomes that is asked for WebSocket. notes: where each request
+    in progress is written down (`workers/notes.py`).
     """
 
     __slots__ = (
         "application", "bodies", "crew", "crowded", "deadlines", "doors", "drowsy", "gate", "keeps_environ", "keys",
-        "lookout", "make_environ", "notes", "patience", "relay", "running", "stopping", "table",
+        "lending", "lookout", "make_environ", "notes", "patience", "relay", "running", "stopping", "table",
     )  # fmt: skip
 
     doors: Doors
+    lending: type[LendingConnection]
     lookout: Lookout
     patience: Patience
     relay: Relay

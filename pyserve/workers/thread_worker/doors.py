@@ -28,6 +28,7 @@ from pyserve.workers.scoreboard import CONNECTIONS
 from pyserve.workers.thread_worker.channel import Channel
 from pyserve.workers.thread_worker.connection import Connection
 from pyserve.workers.thread_worker.greeting import Arrival, Greeting
+from pyserve.workers.thread_worker.lending import LendingConnection
 from pyserve.workers.thread_worker.table import READ, Owner
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ class Doors:
         self._deck = deck
         self._greetings = greetings_of(settings)
         self._make = _maker(deck)
+        if deck.crew.certificates is None and deck.crew.settings.ws != "none":
+            deck.crew.config.upgrades = True
+            deck.lending = _lending(self._make)
         self._limit = deck.crew.connections
         self._last_fd = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE
         self._lock = threading.Lock()
@@ -304,6 +308,14 @@ def _maker(deck: Deck) -> type[Connection]:
 
         kinds.insert(0, LimitedConnection)
     return kind if len(kinds) == 1 else types.new_class("MixedConnection", tuple(kinds))
+
+
+def _lending(kind: type[Connection]) -> type[LendingConnection]:
+    """What a connection of this kind may become: of the same layout, so the kind stands first."""
+    if kind is Connection:
+        return LendingConnection
+    made: type[LendingConnection] = type("Lending", (kind, LendingConnection), {"__slots__": ()})
+    return made
 
 
 def _readable(listener: socket.socket) -> bool:
