@@ -3,7 +3,8 @@
 A loop serves all that one wait has returned, up to a thousand events, before it waits again, and each piece may wake a
 task besides. Thousands of peers who send a piece each in the same millisecond would have whoever comes with a whole
 request wait until all of them had been served. So the transports of such connections do not read: they wait in an epoll
-of their own, which the loop watches as a single descriptor, and a few are read here in each turn of the loop.
+of their own, which the loop watches as a single descriptor, and a few are read here in each turn of the loop. They come
+here with the second small piece, or when the scan of deadlines finds a request that is not here whole.
 
 Only what comes is the lane's. The end of the peer's stream, and errors, are met by the transport, which reads on then.
 """
@@ -13,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+from collections.abc import Callable
+from time import sleep
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
@@ -22,17 +25,23 @@ SMALL = 4096  # octets: of larger pieces fewer are needed, and nobody sends thou
 
 _AT_ONCE = 4  # pieces in a turn of the loop: a request takes two or three turns
 _OCTETS = 16384  # of one read
+_PAUSE = 0.00005  # seconds
 
 
 class Lane:
-    """The connections of one worker that are in it."""
+    """The connections of one worker that are in it.
 
-    __slots__ = ("_epoll", "_loop", "_streams")
+    threads_work: whether threads are at work for others. A read gives the interpreter away for too short a time for
+    them to get it, where there is but one core or they have to be woken first.
+    """
+
+    __slots__ = ("_epoll", "_loop", "_streams", "threads_work")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._epoll = select.epoll()
         self._streams: dict[int, Stream] = {}
+        self.threads_work: Callable[[], bool] | None = None
         loop.add_reader(self._epoll.fileno(), self._turn)
 
     def __len__(self) -> int:
@@ -64,6 +73,8 @@ class Lane:
             stream = self._streams.get(fd)
             if stream is not None:
                 self._read(fd, stream)
+        if self.threads_work is not None and self.threads_work():
+            sleep(_PAUSE)
 
     def _read(self, fd: int, stream: Stream) -> None:
         try:

@@ -49,6 +49,10 @@ class Pool:
         """A job has ended; called from the thread that submits."""
         self._running -= 1
 
+    def works(self) -> bool:
+        """Whether a job does something else than waiting for its client, or is about to."""
+        return self._running > len(self._aside)
+
     def step_aside(self, who: Any) -> None:
         """The calling job waits for its client. who: what `stalled` is to return for it."""
         with self._lock:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _CANDIDATES = 64  # idle connections found in one search, as each search goes over all connections
 _PARTS = 50  # at most, of all connections
 _BETWEEN = 0.01  # seconds from one part to the next
+_MOVED = 40  # connections of a part that go to the slow lane, each of which takes as long as several looks
 _FLUSH = 0.1  # seconds that a line of the access log may wait
 
 
@@ -171,9 +172,13 @@ class Registry:
             self._round_ends = now + self.deadlines.step
         part = self._unseen[-self._part :]
         del self._unseen[-self._part :]
+        moved = 0
         for stream in part:
             if stream in self.streams:
                 self._judge(stream, now)
+                if not stream.slow and moved < _MOVED and stream.trickles and stream.reading and self.lane is not None:
+                    self.lane.take(stream)
+                    moved += 1
         return _BETWEEN if self._unseen else max(_BETWEEN, self._round_ends - now)
 
     def _judge(self, stream: Stream, now: float) -> None:

@@ -133,8 +133,8 @@ class AsyncWorker:
     async def _accept(self) -> int:
         """From the first connection to the last; return 1 if some were cut off, else 0."""
         crew = self._crew
-        acceptor = self._registry.acceptor = self._acceptor()
         lane = self._registry.lane = Lane(self.loop) if hasattr(select, "epoll") else None
+        acceptor = self._registry.acceptor = self._acceptor()
         crew.choose_access_log()
         await acceptor.open()
         crew.ready()
@@ -223,6 +223,8 @@ class AsyncWorker:
         settings = self._settings
         hall = Hall(settings, self._crew.request_hooks)
         self._stop_pool = hall.pool.stop
+        if registry.lane is not None:
+            registry.lane.threads_work = hall.pool.works
         multiprocess = self._crew.context.multiprocess
         surroundings = Surroundings(settings.root_path, error_stream(self._log), hall.pool.size > 1, multiprocess)
         kind = WsgiStream

@@ -145,9 +145,12 @@ class Channel:
         self.deadline = inf
         self._deck.table.park(self, owner, WRITE)  # to which the socket is ready
 
-    def go_back(self, owner: Owner) -> None:
-        """Park as before."""
-        self._deck.table.park(self, owner, self.armed)
+    def go_back(self, owner: Owner, *, slow: bool = False) -> None:
+        """Park as before, or in the slow lane."""
+        table, armed = self._deck.table, self.armed
+        if slow:
+            table.change_lanes(self, slow=True)
+        table.park(self, owner, armed)
 
     @property
     def idle(self) -> bool:
@@ -160,6 +163,12 @@ class Channel:
         """Whether a part of a head has come, and nothing else is under way. Without owning it this is a guess."""
         wire = self.wire
         return self.stage is Stage.READING and self.exchange is None and wire.exchange is None and wire.pending > 0
+
+    @property
+    def halfway(self) -> bool:
+        """Whether a part of a request has come, and the rest is waited for. Without owning it this is a guess."""
+        wire = self.wire
+        return self.stage is Stage.READING and (wire.exchange is not None or wire.pending > 0)
 
     @property
     def expendable(self) -> bool:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _FLUSH = 0.1  # seconds that a line of the access log may wait
 _SLOW = 1.0  # seconds after which a request in progress is worth telling
 _BETWEEN = 0.001  # seconds from one part to the next
+_MOVE = 5  # looks: as long as it takes to have a connection wait in the slow lane
 _HURRY = 0.05  # seconds between two looks while the worker ends
 _LEAVE = 1.0  # seconds that the main thread has to return from its last request
 
@@ -160,14 +161,22 @@ class Lookout(Owner):
         table = deck.table
         for running in tuple(deck.running):
             running.look(self, now)
-        for number, connection in enumerate(tuple(table.parked.values()), 1):
-            if number % AT_ONCE == 0:
+        looks = 0
+        for connection in tuple(table.parked.values()):
+            looks += 1
+            if looks >= AT_ONCE:
+                looks = 0
                 sleep(_BETWEEN)  # those who serve need the interpreter
-            if self._is_late(connection, now) and (claimed := table.claim(connection.fd)) is not None:
+            if self._is_late(connection, now):
+                if (claimed := table.claim(connection.fd)) is None:
+                    continue
                 if self._is_late(claimed, now):
                     claimed.expire(self, now)
                 else:
                     claimed.go_back(self)
+            elif connection.halfway and not connection.slow and (claimed := table.claim(connection.fd)) is not None:
+                looks += _MOVE
+                claimed.go_back(self, slow=claimed.halfway)
         deck.doors.look_again(self)
 
     def _is_late(self, connection: Channel, now: float) -> bool:

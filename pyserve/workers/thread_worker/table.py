@@ -15,8 +15,9 @@ thread connections stay armed as they are (level-triggered), and parking costs n
 
 The slow lane: thousands of peers who send their requests in small pieces may all do so in the same millisecond, and
 whoever comes with a whole request would wait until each of them had been served. So a connection whose request has come
-in pieces twice waits in an epoll of its own, `lane`, which the other one holds as a single descriptor: of all that is
-ready in the lane, a thread takes a few at a time, between the events of others.
+in pieces twice, or is found to be halfway by the lookout, waits in an epoll of its own, `lane`, which the other one
+holds as a single descriptor: of all that is ready in the lane, a thread takes a few at a time, between the events of
+others.
 """
 
 from __future__ import annotations

@@ -107,6 +107,19 @@ def test_who_leaves(loop: str, kind: str, pieces: tuple[bytes, ...], leave: Call
         eventually(lambda: served.slot.connections == 0)
 
 
+@pytest.mark.parametrize("octets", [b"GET / HTTP/1.1\r\nHost", BODY[0]], ids=["head", "body"])
+def test_the_scan_finds_who_has_begun(loop: str, octets: bytes) -> None:
+    """The first piece of thousands is not to keep others waiting either."""
+    with serving(Application(), loop=loop, lifespan="off", header_timeout=10, keepalive=0.2) as served:
+        client, idle = served.connect(), served.connect()
+        client.send(octets)
+        eventually(lambda: len(lane(served)) == 1)
+        client.send(b": x\r\n\r\n" if octets.endswith(b"Host") else b"abcd")
+        assert client.response()[1] == (b"" if octets.endswith(b"Host") else b"abcd")
+        assert len(lane(served)) == 0
+        assert idle.get()[1] == b""
+
+
 @pytest.mark.parametrize("pieces", [HEAD, BODY], ids=["head", "body"])
 def test_deadlines_are_met_there_too(loop: str, pieces: tuple[bytes, ...]) -> None:
     with serving(Application(), loop=loop, lifespan="off", header_timeout=0.5, body_timeout=0.5) as served:
@@ -172,6 +185,25 @@ def test_under_wsgi(loop: str) -> None:
             assert len(lane(served)) == 0
             client.socket.close()
             eventually(lambda: served.slot.connections == 0)
+
+
+def test_threads_at_work_get_the_interpreter(loop: str) -> None:
+    """Between any two turns of the lane, as long as they are at work and not longer."""
+    asked: list[bool] = []
+
+    def application(environ: dict[str, Any], start: Any) -> list[bytes]:
+        start("200 OK", [("Content-Length", "0")])
+        return []
+
+    with serving(application, "wsgi", loop=loop) as served:
+        pool = served.worker._registry.lane.threads_work.__self__
+        served.worker._registry.lane.threads_work = lambda: bool(asked.append(pool.works()))
+        (client,) = trickling(served, HEAD)
+        asked.clear()
+        client.send(HEAD[-1])
+        client.response()
+        assert asked[0] is True  # as the request has just been handed to a thread
+        eventually(lambda: not pool.works())
 
 
 def test_the_worker_ends_while_somebody_is_there(loop: str) -> None:

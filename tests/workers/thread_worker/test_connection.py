@@ -662,6 +662,21 @@ def test_who_comes_whole_does_not_wait_for_all_who_come_in_pieces(begin: str) ->
         assert not any(connection.slow for connection in table.open)
 
 
+@pytest.mark.parametrize(
+    "begin", ["GET / HTTP/1.1\r\nHost: x\r\n", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"]
+)
+def test_the_lookout_finds_who_has_begun(threads: int, begin: str) -> None:
+    """The first piece of thousands is not to keep others waiting either."""
+    with serving(hello, threads, keepalive=0.2) as served:
+        client, idle = served.connect(), served.connect()
+        client.send(begin.encode())
+        table = served.deck.table
+        eventually(lambda: sum(connection.slow for connection in tuple(table.open)) == 1)
+        client.send(b"\r\n")
+        assert client.response()[1] == b"hello"
+        assert idle.get()[1] == b"hello"
+
+
 @pytest.mark.parametrize("buffer", [1000, 10])
 def test_a_slow_body(threads: int, buffer: int) -> None:
     """Gathered before the request starts, or read by the application."""
