@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.workers.clock import Clock
 from tests.workers.serving import LOOPS, Client, Served, eventually, request, serving
 
 HEAD = (b"GET /slow HTTP/1.1\r\n", b"Host: ", b"x", b"\r\n\r\n")
@@ -121,9 +122,10 @@ def test_the_scan_finds_who_has_begun(loop: str, octets: bytes) -> None:
 
 
 @pytest.mark.parametrize("pieces", [HEAD, BODY], ids=["head", "body"])
-def test_deadlines_are_met_there_too(loop: str, pieces: tuple[bytes, ...]) -> None:
-    with serving(Application(), loop=loop, lifespan="off", header_timeout=0.5, body_timeout=0.5) as served:
+def test_deadlines_are_met_there_too(loop: str, pieces: tuple[bytes, ...], clock: Clock) -> None:
+    with serving(Application(), loop=loop, lifespan="off", header_timeout=30.0, body_timeout=30.0) as served:
         (client,) = trickling(served, pieces)
+        clock.advance(40)
         assert client.rest().startswith(b"HTTP/1.1 408 ")
         client.socket.close()
         eventually(lambda: served.slot.connections == 0)
