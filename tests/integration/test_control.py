@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.integration.server import Server, wait_for
+from tests.integration.server import ENDURANCE, Server, wait_for
 
 Serve = Callable[..., Server]
 
@@ -18,7 +18,7 @@ def test_gunicornc(serve: Serve, tmp_path: Path) -> None:
 
     def run(command: str, *options: str) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, "-m", "gunicorn.ctl.cli", "-s", str(path), "-c", command, *options]
-        return subprocess.run(line, capture_output=True, text=True, timeout=20)
+        return subprocess.run(line, capture_output=True, text=True, timeout=ENDURANCE)
 
     def told(command: str) -> Any:
         return json.loads(run(command, "--json").stdout)

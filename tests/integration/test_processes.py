@@ -17,7 +17,18 @@ from typing import Any
 import pytest
 
 from bench.servers import reserved_port
-from tests.integration.server import APPS, COMMAND, HOST, PATIENCE, Server, environment, is_alive, running, wait_for
+from tests.integration.server import (
+    APPS,
+    COMMAND,
+    ENDURANCE,
+    HOST,
+    PATIENCE,
+    Server,
+    environment,
+    is_alive,
+    running,
+    wait_for,
+)
 
 Serve = Callable[..., Server]
 
@@ -94,7 +105,7 @@ def test_who_does_not_exist(tmp_path: Path) -> None:
             env=environment({}),
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=ENDURANCE,
             check=False,
         )
         assert done.returncode == 2
@@ -126,7 +137,7 @@ def test_who_may_not_become_another(public: Path) -> None:
         str(APPS),
         "who:app",
     ]
-    done = subprocess.run(command, cwd=public, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(command, cwd=public, capture_output=True, text=True, timeout=ENDURANCE, check=False)
     assert done.returncode == 1
     assert f"--user 1: Operation not permitted, started as user {UID} and group {GID}" in done.stderr
 
@@ -158,7 +169,7 @@ def test_an_environment_that_cannot_be_read(tmp_path: Path) -> None:
         env=environment({}),
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=ENDURANCE,
         check=False,
     )
     assert done.returncode == 2
@@ -194,7 +205,7 @@ def daemon(directory: Path, *options: str, app: str = "who:app") -> subprocess.C
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=ENDURANCE,
         check=False,
     )
 
