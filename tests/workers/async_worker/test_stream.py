@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pyserve.workers.deadlines import LINGER
 from pyserve.workers.scoreboard import TIMEOUTS_BODY, TIMEOUTS_HEADER, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
 from tests.workers.both import fill, has_read
 from tests.workers.clock import Clock
@@ -128,12 +129,13 @@ def test_a_close_that_the_client_does_not_expect_is_a_half_close(loop: str) -> N
         eventually(lambda: served.slot.connections == 0)
 
 
-def test_a_client_that_does_not_close_is_not_waited_for_long(loop: str) -> None:
+def test_a_client_that_does_not_close_is_not_waited_for_long(loop: str, clock: Clock) -> None:
     with serving(last, loop=loop, lifespan="off") as served:
         client = served.connect()
         client.send(request())
         assert client.rest().endswith(b"ok")
         assert served.slot.connections == 1
+        clock.advance(LINGER + 1)
         eventually(lambda: served.slot.connections == 0)
 
 

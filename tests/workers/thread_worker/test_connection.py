@@ -11,6 +11,7 @@ from wsgiref.validate import validator
 
 import pytest
 
+from pyserve.workers.deadlines import LINGER
 from tests.workers.both import fill, has_read
 from tests.workers.clock import Clock
 from tests.workers.hands import Manned, serving
@@ -327,11 +328,12 @@ def test_a_file_that_is_cut_short_resets(threads: int, tmp_path: Path) -> None:
     ("fields", "version"),
     [(["Connection: close"], "1.1"), ([], "1.0"), (["Connection: x, Close"], "1.1")],
 )
-def test_close_when_the_client_asks(threads: int, fields: list[str], version: str) -> None:
+def test_close_when_the_client_asks(threads: int, fields: list[str], version: str, clock: Clock) -> None:
     with serving(hello, threads) as served:
         client = served.connect()
         client.send(request("/", *fields).replace(b"HTTP/1.1", b"HTTP/" + version.encode()))
         assert client.rest().endswith(b"hello")
+        clock.advance(LINGER + 1)
         eventually(lambda: served.slot.connections == 0)
 
 
@@ -593,11 +595,14 @@ def test_who_pipelines_without_end_takes_turns() -> None:
 # Deadlines
 
 
-def test_idle_connections_are_closed(threads: int) -> None:
-    with serving(hello, threads, keepalive=0.2) as served:
+def test_idle_connections_are_closed(threads: int, clock: Clock) -> None:
+    with serving(hello, threads, keepalive=30.0) as served:
         client = served.connect()
         client.get()
+        eventually(lambda: served.deck.table.parked)
+        clock.advance(40)
         assert client.rest() == b""
+        clock.advance(LINGER + 1)
         eventually(lambda: served.slot.connections == 0)
         assert timeouts(served) == (0, 0, 1, 0)
 
