@@ -1,8 +1,9 @@
 """Which requests a worker is answering, for who finds it dead: on the scoreboard, which outlives it.
 
 Each connection has a place there, found by the number of its descriptor. Its driver notes the request before the
-application is called, in one call of C (0.1 us), and when the response is out the note is wiped by a single store
+application is called, in one call of C, and when the response is out the note is wiped by a single store
 (`Crew.log_exchange`). What a worker that is killed leaves behind is what it was answering, were it for a millisecond.
+Both together take 0.1 us by themselves, 0.2 to 0.3 in the middle of a request of 12; some 0.06 of that is the method.
 
     octets  16      the method, padded with zeros; 0 in the first: there is no request
             104     the target as it was sent, its beginning
