@@ -227,6 +227,6 @@ def main(arguments: list[str]) -> int:
         for mode in options.modes.split(","):
             found.append(measured(name, mode, options))
             print(found[-1], flush=True)
-    if not (options.dry or options.control):
-        _write(found, options)
+            if not (options.dry or options.control):
+                _write(found, options)
     return int(not all(finding.met for finding in found))
