@@ -27,18 +27,8 @@ class Hand(Owner):
     """
 
     __slots__ = (
-        "_deck",
-        "_events",
-        "_slow_events",
-        "aside",
-        "exchange",
-        "gate",
-        "holds",
-        "ident",
-        "relieves",
-        "since",
-        "told",
-    )
+        "_deck", "_events", "_slow_events", "aside", "exchange", "gate", "holds", "ident", "relieves", "since", "told",
+    )  # fmt: skip
 
     def __init__(self, deck: Deck, words: memoryview[int], threads: int, *, relieves: bool = False) -> None:
         super().__init__(words)
