@@ -54,7 +54,7 @@ def test_the_socket_is_the_applications(threads: int, path: str, settings: dict[
         eventually(lambda: f'"GET {path} HTTP/1.1" 101' in log.read_text())
         assert ("of the application" in served.log) is (path == "/fails")
         assert "StopIteration" not in served.log
-        assert notes.read(served.slot) == []
+        eventually(lambda: notes.read(served.slot) == [])
 
 
 @pytest.mark.parametrize("settings", [{}, MIXED], ids=["plain", "mixed"])
