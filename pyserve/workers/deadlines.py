@@ -28,17 +28,26 @@ from pyserve.workers.pace import Pace, regain
 from pyserve.workers.scoreboard import TIMEOUTS_BODY, TIMEOUTS_HEADER, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
 
 if TYPE_CHECKING:
+    from pyserve.protocol.errors import ProtocolError
     from pyserve.settings import Settings
     from pyserve.workers.async_worker.stream import Stream
 
 LINGER = 2.0  # seconds
-# Thrown away after the half-close: what an upload may have under way, in the buffers of both kernels, when it is
-# answered early. Less, and clients that are only slow to look are reset, and many then do not read the answer.
-LINGER_OCTETS = 16 * 1024 * 1024
+# Octets thrown away after the half-close. What an upload that is answered early may have under way, in the buffers of
+# both kernels: less, and clients that are only slow to look are reset, and many then do not read the answer. Who broke
+# the protocol in another way than by too much content may go on without end, and gets less.
+_ANSWERED = 16 * 1024 * 1024
+_REFUSED = 1024 * 1024
 ARRIVING = 2.0  # seconds of silence in which a head that is on its way comes, or at least begins
 _HEAD_AT_THE_END = 5.0
 # Connections that are judged in one go, a quarter of a millisecond: whoever wants an answer waits for as long.
 AT_ONCE = 200
+
+
+def throws_away(octets: int, error: ProtocolError | None) -> bool:
+    """Tell whether a lingering connection of which so many octets were thrown away may have more of them thrown away.
+    error: the peer's, if that has ended the connection."""
+    return octets <= (_ANSWERED if error is None or error.status == 413 else _REFUSED)
 
 
 class Phase(Enum):

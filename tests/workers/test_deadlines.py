@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from pyserve.protocol.errors import ProtocolError
 from pyserve.protocol.http1 import Awaiting
 from pyserve.settings import Settings
-from pyserve.workers.deadlines import LINGER, Deadlines, Phase, missed, overstays, stalls
+from pyserve.workers.deadlines import LINGER, Deadlines, Phase, missed, overstays, stalls, throws_away
 from pyserve.workers.scoreboard import TIMEOUTS_BODY, TIMEOUTS_HEADER, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
 
 NOW = 1000.0
@@ -241,3 +242,20 @@ def test_what_the_settings_say() -> None:
 @pytest.mark.parametrize(("shortest", "step"), [(inf, 1.0), (30.0, 1.0), (2.0, 0.5), (0.001, 0.02)])
 def test_the_time_between_two_scans(shortest: float, step: float) -> None:
     assert deadlines(head=inf, body=inf, idle=inf, write=shortest).step == step
+
+
+@pytest.mark.parametrize(
+    ("mebibytes", "status", "goes_on"),
+    [
+        (16, None, True),  # an upload that was answered early
+        (17, None, False),
+        (16, 413, True),  # ... because it is too large
+        (17, 413, False),
+        (1, 400, True),
+        (2, 400, False),  # who sends what is no HTTP may go on for ever
+        (2, 431, False),
+    ],
+)
+def test_what_is_thrown_away_after_the_answer(mebibytes: int, status: int | None, goes_on: bool) -> None:
+    error = ProtocolError(status, "of the peer's") if status else None
+    assert throws_away(mebibytes * 1024 * 1024, error) is goes_on

@@ -28,7 +28,7 @@ from pyserve.workers.async_worker.parting import forget, half_close, shut_down
 from pyserve.workers.async_worker.registry import Door, Registry
 from pyserve.workers.async_worker.waiters import Waiters
 from pyserve.workers.async_worker.writer import HIGH_WATER, Writer
-from pyserve.workers.deadlines import LINGER_OCTETS, Phase
+from pyserve.workers.deadlines import Phase, throws_away
 from pyserve.workers.pace import Pace
 from pyserve.workers.proxies import remote_of
 
@@ -274,7 +274,7 @@ class Stream(Writer):
         """Octets have come, or FIN, and no exchange began with them."""
         if self.phase is not _SERVING:
             self._discarded += size
-            if self._discarded > LINGER_OCTETS:
+            if not throws_away(self._discarded, self.wire.error):
                 self.transport.abort()
             return
         self.flush()

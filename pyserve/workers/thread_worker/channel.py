@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pyserve.protocol.exchange import Exchange, Sending
 from pyserve.protocol.http1 import Http1Wire
-from pyserve.workers.deadlines import ARRIVING, LINGER, LINGER_OCTETS
+from pyserve.workers.deadlines import ARRIVING, LINGER, throws_away
 from pyserve.workers.pace import Pace
 from pyserve.workers.scoreboard import TIMEOUTS_KEEPALIVE
 from pyserve.workers.thread_worker.outflow import send_some
@@ -230,7 +230,7 @@ class Channel:
         except OSError:
             data = b""
         self._discarded += len(data)
-        if data and self._discarded < LINGER_OCTETS:
+        if data and throws_away(self._discarded, self.wire.error):
             self.go_back(owner)
         else:
             self.close(owner)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pyserve.workers import notes
+from tests.workers.clock import Clock
 from tests.workers.hands import serving
 from tests.workers.serving import eventually, request
 from tests.workers.websocket_client import handshake
@@ -29,7 +30,7 @@ def application(environ: Any, start_response: Any) -> Any:
     return [b"no" if "gunicorn.socket" not in environ else b"is"]
 
 
-MIXED = {"request_timeout": 0.2, "limit_concurrency": 3}
+MIXED = {"request_timeout": 30.0, "limit_concurrency": 3}
 
 
 @pytest.mark.parametrize("settings", [{}, MIXED], ids=["plain", "mixed"])
@@ -88,12 +89,12 @@ def test_a_head_in_two_parts_and_octets_behind_it() -> None:
         assert client.rest() == b""
 
 
-def test_a_deadline_of_requests_is_for_the_handshake() -> None:
-    with serving(application, request_timeout=0.1) as served:
+def test_a_deadline_of_requests_is_for_the_handshake(clock: Clock) -> None:
+    with serving(application, request_timeout=30.0) as served:
         client = served.connect()
         client.send(handshake("/returns"))
         assert client.until(b"\r\n\r\n") == SWITCHED
-        threading.Event().wait(0.4)
+        clock.advance(40)
         client.send(b"late")
         assert client.until(b"late") == b"late"
         client.send(b"end")
