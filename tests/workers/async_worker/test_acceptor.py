@@ -13,12 +13,7 @@ import pytest
 from pyserve.workers.async_worker import acceptor as acceptor_module
 from pyserve.workers.async_worker.acceptor import Accepting, Acceptor
 from pyserve.workers.scoreboard import TIMEOUTS_KEEPALIVE
-from tests.workers.serving import LOOPS, PATIENCE, Served, eventually, request, serving
-
-
-@pytest.fixture(params=LOOPS)
-def loop(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+from tests.workers.serving import PATIENCE, Served, eventually, request, serving
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:

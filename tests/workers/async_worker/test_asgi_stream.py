@@ -9,15 +9,10 @@ from typing import Any
 import pytest
 
 from pyserve.workers.async_worker.stream import Stream
-from tests.workers.serving import LOOPS, eventually, request, serving
+from tests.workers.serving import eventually, request, serving
 
 OK: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
 BODY: dict[str, Any] = {"type": "http.response.body", "body": b"ok"}
-
-
-@pytest.fixture(params=LOOPS)
-def loop(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:

@@ -8,16 +8,11 @@ from typing import Any
 import pytest
 
 from tests.workers.clock import Clock
-from tests.workers.serving import LOOPS, Client, Served, eventually, request, serving
+from tests.workers.serving import Client, Served, eventually, request, serving
 
 HEAD = (b"GET /slow HTTP/1.1\r\n", b"Host: ", b"x", b"\r\n\r\n")
 BEGUN = 1000
 BODY = (b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n", b"a", b"b", b"cd")
-
-
-@pytest.fixture(params=LOOPS)
-def loop(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 class Application:

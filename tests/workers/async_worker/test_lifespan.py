@@ -7,12 +7,7 @@ from typing import Any
 import pytest
 
 from pyserve.workers.crew import BootError
-from tests.workers.serving import LOOPS, eventually, request, serving
-
-
-@pytest.fixture(params=LOOPS)
-def loop(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+from tests.workers.serving import eventually, request, serving
 
 
 class App:

@@ -8,14 +8,9 @@ import pytest
 
 from pyserve.workers.async_worker.parting import forget, half_close, shut_down
 from pyserve.workers.async_worker.worker import new_loop
-from tests.workers.serving import LOOPS, PATIENCE
+from tests.workers.serving import PATIENCE
 
 Test = Callable[[asyncio.Transport, socket.socket], Awaitable[None]]
-
-
-@pytest.fixture(params=LOOPS)
-def loop(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def connected(kind: str, test: Test, family: int = socket.AF_INET) -> None:

@@ -14,14 +14,9 @@ import pytest
 
 from pyserve.protocol.exchange import FileSpan
 from pyserve.workers.async_worker import spans
-from tests.workers.serving import LOOPS, eventually, request, serving
+from tests.workers.serving import eventually, request, serving
 
 SIZE = 20_000_000
-
-
-@pytest.fixture(params=LOOPS)
-def loop(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture

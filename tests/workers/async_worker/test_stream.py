@@ -12,15 +12,10 @@ from pyserve.workers.deadlines import LINGER
 from pyserve.workers.scoreboard import TIMEOUTS_BODY, TIMEOUTS_HEADER, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
 from tests.workers.both import fill, has_read
 from tests.workers.clock import Clock
-from tests.workers.serving import LOOPS, PATIENCE, Client, eventually, request, serving
+from tests.workers.serving import PATIENCE, Client, eventually, request, serving
 
 OK: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
 BODY: dict[str, Any] = {"type": "http.response.body", "body": b"ok"}
-
-
-@pytest.fixture(params=LOOPS)
-def loop(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:

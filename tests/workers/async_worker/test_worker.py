@@ -17,15 +17,10 @@ from pyserve.workers.async_worker import worker as loop_module
 from pyserve.workers.async_worker.worker import new_loop
 from pyserve.workers.crew import Phase
 from pyserve.workers.scoreboard import State
-from tests.workers.serving import LOOPS, PATIENCE, eventually, request, serving
+from tests.workers.serving import PATIENCE, eventually, request, serving
 
 OK: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
 BODY: dict[str, Any] = {"type": "http.response.body", "body": b"ok"}
-
-
-@pytest.fixture(params=LOOPS)
-def loop(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:

@@ -12,12 +12,7 @@ from wsgiref.validate import validator
 import pytest
 
 from pyserve.workers.scoreboard import TIMEOUTS_BODY
-from tests.workers.serving import LOOPS, eventually, request, serving
-
-
-@pytest.fixture(params=LOOPS)
-def loop(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+from tests.workers.serving import eventually, request, serving
 
 
 def hello(environ: Any, start_response: Any) -> list[bytes]:
