@@ -16,7 +16,7 @@ import os
 import selectors
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,9 +35,17 @@ SLOW_TIME: Final = 10.0
 PAUSE: Final = 1.0
 """Seconds until somebody is accepted again after that could not be done."""
 _BACKLOG: Final = 16
+_MOST_HANDED_OVER: Final = 4096
+"""Octets of a client that go to the next life, so that all of them have room in one variable of the environment."""
 
 Answer = Callable[[Request], Mapping[str, Any]]
 """Does what a request says; CommandError."""
+
+
+Connected = tuple[int, str, str]
+"""A client for the next life: its descriptor, what has come of its request, and what it is still to be sent; in hex."""
+HandedOver = tuple[str, int, int, int, list[Connected]]
+"""The socket for the next life: path, device, inode, descriptor, and who is connected."""
 
 
 class Client:
@@ -45,12 +53,30 @@ class Client:
 
     __slots__ = ("ends", "frame", "since", "socket", "unsent")
 
-    def __init__(self, socket: socket.socket) -> None:
+    def __init__(self, socket: socket.socket, octets: bytes = b"", unsent: bytes = b"") -> None:
+        socket.setblocking(False)
         self.socket = socket
-        self.frame = Frame()
-        self.unsent = memoryview(b"")
+        self.frame = Frame(octets)
+        self.unsent = memoryview(unsent)
         self.since = time.monotonic()
         self.ends = False
+
+    @property
+    def event(self) -> int:
+        """What of its socket is waited for."""
+        return selectors.EVENT_WRITE if self.unsent else selectors.EVENT_READ
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether the next life has a use for it, and what is told of it is short enough to be handed over."""
+        return not self.ends and len(self.frame.octets) + len(self.unsent) <= _MOST_HANDED_OVER
+
+    def hand_over(self) -> Connected:
+        return (self.socket.fileno(), self.frame.octets.hex(), self.unsent.hex())
+
+    @classmethod
+    def take_over(cls, told: Connected) -> Client:
+        return cls(socket.socket(fileno=told[0]), bytes.fromhex(told[1]), bytes.fromhex(told[2]))
 
     @property
     def deadline(self) -> float:
@@ -94,18 +120,22 @@ class Control:
 
     # Other lives
 
-    def hand_over(self) -> tuple[str, int, int, int]:
-        """For the next life of this process: path, device, inode, and the descriptor, which it inherits."""
-        return (self.path, *self._made, self._listener.fileno())
+    def hand_over(self) -> HandedOver:
+        """For the next life of this process, which inherits the descriptors."""
+        connected = [client.hand_over() for client in self._clients if client.can_go_on]
+        return (self.path, *self._made, self._listener.fileno(), connected)
 
     @classmethod
-    def take_over(cls, told: Sequence[Any] | None) -> Control | None:
+    def take_over(cls, told: HandedOver | None) -> Control | None:
         """The socket of the life before, by its `hand_over`."""
         if told is None:
             return None
-        listener = socket.socket(fileno=int(told[3]))
+        path, device, inode, fd, connected = told
+        listener = socket.socket(fileno=fd)
         listener.setblocking(False)
-        return cls(str(told[0]), listener, (int(told[1]), int(told[2])))
+        control = cls(path, listener, (device, inode))
+        control._clients = [Client.take_over(one) for one in connected]
+        return control
 
     def serves(self, path: str) -> bool:
         """Whether this is the socket at that place, and still there."""
@@ -129,6 +159,8 @@ class Control:
         """From here on the loop calls what is registered."""
         self._selector, self._answer = selector, answer
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        for client in self._clients:
+            selector.register(client.socket, client.event, partial(self._go_on, client))
 
     def look(self, now: float) -> None:
         """Called about once a second: whose time is over?"""
@@ -148,12 +180,11 @@ class Control:
             self._selector.unregister(self._listener)
             self._deaf_until = time.monotonic() + PAUSE
             return
-        connection.setblocking(False)
         if len(self._clients) >= MOST_CLIENTS:
             self._leave(min(self._clients, key=lambda client: client.since))
         client = Client(connection)
         self._clients.append(client)
-        self._selector.register(connection, selectors.EVENT_READ, partial(self._go_on, client))
+        self._selector.register(connection, client.event, partial(self._go_on, client))
 
     def _go_on(self, client: Client) -> None:
         """The client's socket is ready for what is waited for; or it was, before it was let go."""
@@ -218,8 +249,7 @@ class Control:
         if not client.unsent and client.ends:
             self._leave(client)
             return
-        event = selectors.EVENT_WRITE if client.unsent else selectors.EVENT_READ
-        self._selector.modify(client.socket, event, partial(self._go_on, client))
+        self._selector.modify(client.socket, client.event, partial(self._go_on, client))
 
     def _leave(self, client: Client) -> None:
         self._clients.remove(client)

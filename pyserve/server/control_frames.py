@@ -44,8 +44,13 @@ class Frame:
 
     __slots__ = ("_octets",)
 
-    def __init__(self) -> None:
-        self._octets = bytearray()
+    def __init__(self, octets: bytes = b"") -> None:
+        """octets: what is here of the message, by the `octets` of another frame."""
+        self._octets = bytearray(octets)
+
+    @property
+    def octets(self) -> bytes:
+        return bytes(self._octets)
 
     @property
     def begun(self) -> bool:

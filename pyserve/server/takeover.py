@@ -18,11 +18,14 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pyserve import __version__
 from pyserve.server import signals
 from pyserve.server.seats import Life, Member
+
+if TYPE_CHECKING:
+    from pyserve.server.control import HandedOver
 
 VARIABLE: Final = "_PYSERVE_LIFE"
 PASSED: Final = 86
@@ -103,7 +106,7 @@ class Inheritance:
     record: Record = field(default_factory=Record)
     pidfile: str | None = None
     bindfile: tuple[str, int, int] | None = None
-    control: tuple[str, int, int, int] | None = None
+    control: HandedOver | None = None
     parent: int = 0
     successor: int = 0
     threaded: list[str] = field(default_factory=list)
@@ -132,7 +135,10 @@ class Inheritance:
 
     def descriptors(self) -> list[int]:
         """All but the listeners'."""
-        some = [fd for fd in (self.board, self.control[-1] if self.control else None) if fd is not None]
+        some = [self.board] if self.board is not None else []
+        if self.control is not None:
+            *_, listener, connected = self.control
+            some += [listener, *(client[0] for client in connected)]
         return [*self.alive, *self.wakeup, *self.pipes.values(), *some]
 
 
