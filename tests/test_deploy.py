@@ -25,7 +25,7 @@ def commands() -> list[tuple[str, list[str]]]:
         found += [(path.name, shlex.split(line)) for line in re.findall(r"^#     (pyserve .*)$", text, re.MULTILINE)]
         found += [
             (path.name, json.loads(line))
-            for line in re.findall(r'^ *command: (\[.*"pyserve".*\])$', text, re.MULTILINE)
+            for line in re.findall(r'^ *(?:command|entrypoint): (\[.*"pyserve".*\])$', text, re.MULTILINE)
         ]
     return found
 
@@ -46,6 +46,12 @@ def test_there_is_one_in_each_file() -> None:
     platforms = {"shop.service", "compose.yaml", "kubernetes.yaml"}
     proxies = {"nginx.conf", "nginx-stream.conf", "haproxy.cfg", "Caddyfile"}
     assert {file for file, _ in commands()} >= platforms | proxies
+
+
+def test_compose_replaces_the_entry_point_of_the_image() -> None:
+    """The Dockerfile's is pyserve itself: a command would be its arguments."""
+    assert 'ENTRYPOINT ["pyserve"]' in (DEPLOY.parent.parent / "Dockerfile").read_text()
+    assert "command:" not in (DEPLOY / "compose.yaml").read_text()
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")

@@ -91,7 +91,7 @@ def equipped(
     """
     raise_descriptor_limit()
     past = before if isinstance(before, Inheritance) else None
-    hooks = MasterHooks(settings, log, origin, past.threaded if past is not None else ())
+    hooks = MasterHooks(settings, log, origin, past.lasting if past is not None else ())
     certificates = _certificates(settings, past)
     with contextlib.ExitStack() as stack:
         pidfile = _pidfile(settings, log, before)

@@ -2,9 +2,9 @@
 
     nworkers_changed -> on_starting -> when_ready -> (pre_fork -> ... -> child_exit, nworkers_changed)* -> on_exit
 
-A reload by HUP is a new life of the process (`takeover`): nworkers_changed -> on_reload -> (pre_fork ...)*. Threads end
-with the old life, which under gunicorn they do not: `on_starting` or `when_ready` is called again where it had started
-some, a scheduler or an endpoint for metrics.
+A reload by HUP is a new life of the process (`takeover`): nworkers_changed -> on_reload -> (pre_fork ...)*. With the
+old life end threads, attributes of `server` and filters of loggers, which under gunicorn they do not: `on_starting` or
+`when_ready` is called again where it had left such, a scheduler, an endpoint for metrics, a log without health checks.
 
 A hook that raises ends the server, as it ends gunicorn: before the first worker at once, later by a quick stop.
 """
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyserve.workers.cfg import Address, Config
 from pyserve.workers.hooks import App, HookError, Worker, WorkerHooks, call_or_fail
+from pyserve.workers.logs import loggers
 
 if TYPE_CHECKING:
     from pyserve.server.seats import Member
@@ -71,15 +72,15 @@ class Server:
 class MasterHooks:
     """Calls them. All of it is for the master's one thread.
 
-    threaded: the hooks that started threads in the life before; in time, those that did in this one. broken: a hook
-    has raised while there are workers, and the server is to end.
+    lasting: the hooks that left something in the life before which has ended with it; in time, those that did in this
+    one. broken: a hook has raised while there are workers, and the server is to end.
     """
 
-    def __init__(self, settings: Settings, log: ErrorLog, origin: Origin, threaded: Iterable[str] = ()) -> None:
+    def __init__(self, settings: Settings, log: ErrorLog, origin: Origin, lasting: Iterable[str] = ()) -> None:
         self._settings = settings
         self._log = log
         self.server = Server(settings, log, origin)
-        self.threaded = set(threaded)
+        self.lasting = set(lasting)
         self.broken = False
 
     # Before there are workers. At the first start these raise HookError.
@@ -89,7 +90,7 @@ class MasterHooks:
         counted, wanted = self._settings.nworkers_changed, self.server.num_workers
         if before is None:
             call_or_fail("nworkers_changed", counted, self.server, wanted, before)
-            with self._threads_of("on_starting"):
+            with self._traces_of("on_starting"):
                 call_or_fail("on_starting", self._settings.on_starting, self.server)
         else:
             self._call("nworkers_changed", counted, wanted, before)
@@ -113,23 +114,27 @@ class MasterHooks:
             self._call_again("when_ready", self._settings.when_ready)
             self._call("on_reload", self._settings.on_reload)
         else:
-            with self._threads_of("when_ready"):
+            with self._traces_of("when_ready"):
                 call_or_fail("when_ready", self._settings.when_ready, self.server)
 
     def _call_again(self, name: str, hook: Callable[..., object] | None) -> None:
-        """In a later life: what has started threads does so again."""
-        if name in self.threaded:
-            with self._threads_of(name):
+        """In a later life: what had left something behind does so again."""
+        if name in self.lasting:
+            with self._traces_of(name):
                 self._call(name, hook)
 
     @contextlib.contextmanager
-    def _threads_of(self, name: str) -> Iterator[None]:
-        """Note whether there are more threads after the hook `name` than before it."""
-        before = threading.active_count()
+    def _traces_of(self, name: str) -> Iterator[None]:
+        """Note whether the hook `name` leaves something that ends with this life: threads, attributes of `server`, what
+        it has changed of the server's loggers."""
+        threads, before = threading.active_count(), self._traces()
         yield
-        self.threaded.discard(name)
-        if threading.active_count() > before:
-            self.threaded.add(name)
+        self.lasting.discard(name)
+        if threading.active_count() > threads or self._traces() != before:
+            self.lasting.add(name)
+
+    def _traces(self) -> tuple[object, ...]:
+        return set(vars(self.server)), loggers.state()
 
     # While there are workers
 

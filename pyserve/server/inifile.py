@@ -20,7 +20,7 @@ def layer(location: str) -> Layer:
     parser = configparser.ConfigParser()
     try:
         parser.read([path], encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError) as error:
+    except (configparser.Error, ValueError) as error:  # no UTF-8, or a NUL in the path
         raise SettingsError(f"paste: {path}: {' '.join(str(error).split())}") from None
     values: dict[str, object] = {"default_proc_name": path}
     if parser.has_section("loggers"):

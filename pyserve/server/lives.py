@@ -89,7 +89,7 @@ class Lives:
             control=self._is.control.hand_over() if self._is.control is not None else None,
             parent=self.parent,
             successor=self.successor,
-            threaded=sorted(self._is.hooks.threaded),
+            lasting=sorted(self._is.hooks.lasting),
             patience=self._is.settings.graceful_timeout,
         )
         self._log.info("Reload: the master starts itself anew")

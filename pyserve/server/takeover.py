@@ -91,8 +91,8 @@ class Inheritance:
     pipes: by age, the read ends of the workers' pipes. wakeup: both ends of the socket that signal numbers are
     written to; what has come and was not read yet is for the next life. wanted: how many workers there should have
     been. pidfile: the file with our number. bindfile, control: by their `hand_over`. parent, successor: the other
-    masters, 0 for none (see `lives`). threaded: the hooks that have started threads, which end. patience: seconds for
-    a graceful stop, 0 for any time.
+    masters, 0 for none (see `lives`). lasting: the hooks that have left something which ends (see `hooks`). patience:
+    seconds for a graceful stop, 0 for any time.
     """
 
     listeners: list[dict[str, Any]]
@@ -109,7 +109,7 @@ class Inheritance:
     control: HandedOver | None = None
     parent: int = 0
     successor: int = 0
-    threaded: list[str] = field(default_factory=list)
+    lasting: list[str] = field(default_factory=list)
     patience: float = 0.0
 
     def to_text(self) -> str:

@@ -286,6 +286,22 @@ def test_what_an_application_does_with_uvicorns_loggers(serve: Serve) -> None:
     assert server.logged(r"^\[.*\] \[\d+\] \[WARNING\] hello from /x$")
 
 
+def test_a_filter_of_on_starting_lasts_over_a_reload(serve: Serve, tmp_path: Path) -> None:
+    """The example of docs/logging.md."""
+    text = (Path(__file__).parents[2] / "docs" / "logging.md").read_text()
+    (tmp_path / "filter.py").write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0])
+    server = serve("plain_wsgi", "-c", str(tmp_path / "filter.py"))
+    get(server, "/healthz", "/before")
+    server.send(signal.SIGHUP)
+    server.says("Reload: all workers are new")
+    server.says("Worker exiting")
+    get(server, "/healthz", "/after")
+    server.stop()
+    paths = re.findall(r'"GET (\S+) HTTP', server.out.read_text())
+    assert paths[-2:] == ["/before", "/after"]
+    assert "/healthz" not in paths
+
+
 def test_the_applications_output_and_its_logger(serve: Serve, tmp_path: Path) -> None:
     """The recipe of Flask's users, and --capture-output: all is in the error log, after a rotation as well."""
     file = tmp_path / "error.log"

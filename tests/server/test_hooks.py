@@ -1,5 +1,6 @@
 """The hooks in the master's process, called by hand; tests/integration/test_hooks.py has whole lives."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pyserve.server.takeover import Origin
 from pyserve.settings import Settings
 from pyserve.workers.application import Application
 from pyserve.workers.hooks import HookError
+from pyserve.workers.logs import loggers
 from pyserve.workers.scoreboard import Scoreboard
 from pyserve.workers.worker import WorkerContext
 from tests.server.journal import Log
@@ -47,13 +49,48 @@ def test_what_has_started_threads_is_called_again_in_the_next_life() -> None:
     first = hooks(on_starting=threads, when_ready=lambda server: calls.append("none"))
     first.starting(None)
     first.listening([], None, again=False)
-    assert first.threaded == {"on_starting"}
-    second = MasterHooks(first._settings, first._log, Origin("python", (), {}, "/"), first.threaded)
+    assert first.lasting == {"on_starting"}
+    second = MasterHooks(first._settings, first._log, Origin("python", (), {}, "/"), first.lasting)
     second.starting(1)
     second.listening([], None, again=True)
     assert calls == ["threads", "none", "threads"]
-    assert second.threaded == {"on_starting"}
+    assert second.lasting == {"on_starting"}
     ends.set()
+
+
+def _sets_an_attribute(server: Any) -> None:
+    server.began = 1.0
+
+
+def _adds_a_filter(server: Any) -> None:
+    loggers.GUNICORN_ACCESS.addFilter(lambda record: True)
+
+
+def _sets_a_level(server: Any) -> None:
+    loggers.UVICORN_ACCESS.setLevel(logging.WARNING)
+
+
+@pytest.mark.usefixtures("loggers_restored")
+@pytest.mark.parametrize("hook", [_sets_an_attribute, _adds_a_filter, _sets_a_level])
+@pytest.mark.parametrize("name", ["on_starting", "when_ready"])
+def test_what_has_left_something_in_the_process_is_called_again_in_the_next_life(name: str, hook: Any) -> None:
+    first = hooks(**{name: hook})
+    first.starting(None)
+    first.listening([], None, again=False)
+    assert first.lasting == {name}
+
+
+@pytest.mark.usefixtures("loggers_restored")
+def test_what_only_looks_is_not_called_again() -> None:
+    def look(server: Any) -> None:
+        server.log.info("%s workers at %s", server.num_workers, server.address)
+        server.num_workers = 3
+        logging.getLogger("gunicorn.error").info("as above")
+
+    first = hooks(on_starting=look, when_ready=look)
+    first.starting(None)
+    first.listening([], None, again=False)
+    assert first.lasting == set()
 
 
 MASTER = (

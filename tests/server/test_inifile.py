@@ -33,6 +33,11 @@ def test_a_file_that_is_none(place: Path) -> None:
         inifile.layer("a.ini")
 
 
+def test_a_path_that_is_none(place: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^paste: .*: embedded null byte$"):
+        inifile.layer("a\0b.ini")
+
+
 @pytest.mark.parametrize("given", [{"paste": "a.ini"}, {}])
 def test_a_configuration_file_counts_more(place: Path, given: dict[str, str]) -> None:
     (place / "a.ini").write_text(APP + LOGGERS)

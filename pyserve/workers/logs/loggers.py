@@ -35,6 +35,7 @@ GUNICORN_ACCESS = logging.getLogger("gunicorn.access")
 UVICORN = logging.getLogger("uvicorn")
 UVICORN_ERROR = logging.getLogger("uvicorn.error")
 UVICORN_ACCESS = logging.getLogger("uvicorn.access")
+_ALL = (GUNICORN_ERROR, GUNICORN_ACCESS, UVICORN, UVICORN_ERROR, UVICORN_ACCESS)
 
 _PLAIN = logging.Formatter("%(message)s")
 
@@ -192,8 +193,18 @@ class Loggers:
 
 def enable() -> None:
     """`dictConfig` disables by default what it does not name: nobody means that for the server's own loggers."""
-    for logger in (GUNICORN_ERROR, GUNICORN_ACCESS, UVICORN, UVICORN_ERROR, UVICORN_ACCESS):
+    for logger in _ALL:
         logger.disabled = False
+
+
+def state() -> list[object]:
+    """How the server's loggers are set up, to be compared with how they are later."""
+    found: list[object] = []
+    for logger in _ALL:
+        found += [logger, logger.level, logger.propagate, *logger.filters]
+        for handler in logger.handlers:
+            found += [handler, handler.level, handler.formatter, *handler.filters]
+    return found
 
 
 def _equip(logger: logging.Logger, handler: logging.Handler, level: int) -> None:

@@ -1,4 +1,4 @@
-"""Saying what holds a loop; the rest is tested with the worker (test_loop)."""
+"""Saying what holds a loop; the rest is tested with the worker (test_worker)."""
 
 from time import monotonic_ns
 from typing import Any

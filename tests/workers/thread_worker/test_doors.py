@@ -29,7 +29,7 @@ def state(served: Manned) -> Accepting:
     return accepting
 
 
-# The limit; more of it in test_threads
+# The limit; more of it in test_worker
 
 
 def test_nobody_gives_way_while_nobody_waits(threads: int) -> None:

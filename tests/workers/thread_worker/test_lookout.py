@@ -1,4 +1,4 @@
-"""The thread that never serves: what wakes it, and that nothing stops it. The way to the end is in test_threads.py."""
+"""The thread that never serves: what wakes it, and that nothing stops it. The way to the end is in test_worker.py."""
 
 import os
 import signal
