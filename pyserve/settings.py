@@ -741,7 +741,7 @@ class Settings:
         "",
         kinds.url_path(mount=False),
         "Answer this path, such as /readyz, in the application's place: 200, and 503 once a stop has begun, so that "
-        "who asks moves away during --drain-delay. Unset: none.",
+        "who asks moves away during --drain-delay. With --root-path before it or without. Unset: none.",
     )
     drain_idle: float | None = setting(
         Group.TIMEOUTS,

@@ -14,9 +14,9 @@ from pyserve.workers.readiness import answer_checks, is_check
 STATES = [(False, 200, b"ready\n"), (True, 503, b"stopping\n")]
 
 
-def a_crew(callable: Any, interface: Any, stopping: bool) -> Any:
+def a_crew(callable: Any, interface: Any, stopping: bool, **settings: Any) -> Any:
     crew: Any = SimpleNamespace(
-        settings=Settings(ready_path="/api/readyz"),
+        settings=Settings(**{"ready_path": "/api/readyz", **settings}),
         application=Application(callable, interface, "main:app"),
         stopping=stopping,
     )
@@ -63,9 +63,29 @@ def test_asgi(stopping: bool, status: int, content: bytes) -> None:
 )
 def test_what_is_a_check_where_the_application_is_not_called(path: bytes, wanted: bool) -> None:
     exchange: Any = SimpleNamespace(path=path)
-    for settings, found in (({"ready_path": "/api/readyz"}, wanted), ({}, False)):
+    for settings, found in (({"ready_path": "/api/readyz"}, wanted), ({"ready_path": "/readyz"}, wanted), ({}, False)):
         crew: Any = SimpleNamespace(settings=Settings(root_path="/api", **settings))
         assert is_check(exchange, crew) is found
+
+
+@pytest.mark.parametrize("told", ["/readyz", "/api/readyz"])
+def test_under_a_prefix_the_path_is_told_with_it_or_without(told: str) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        return "the application's"
+
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        await send("the application's")
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    settings = {"ready_path": told, "root_path": "/api"}
+    environ = {"SCRIPT_NAME": "/api", "PATH_INFO": "/readyz"}  # asked for by either path
+    assert a_crew(app, "wsgi", False, **settings)(environ, lambda *arguments: None) == [b"ready\n"]
+    asyncio.run(a_crew(asgi, "asgi", False, **settings)({"type": "http", "path": "/api/readyz"}, None, send))
+    assert sent[-1]["body"] == b"ready\n"
 
 
 def test_the_path_is_the_one_that_is_asked_for() -> None:
