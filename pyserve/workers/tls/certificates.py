@@ -65,6 +65,7 @@ class Certificates:
         self._leaves: weakref.WeakKeyDictionary[ssl.SSLContext, str] = weakref.WeakKeyDictionary()
         self._stamps = self._look_at_files()
         self._changing: Stamps | None = None
+        self._shown: set[str] = set()  # the files of the certificates that are in use
         self.context = self._make()
 
     def leaf(self, context: ssl.SSLContext) -> str | None:
@@ -126,7 +127,12 @@ class Certificates:
         if not self._settings.certfile:
             return self._context(None)
         guises: dict[frozenset[str], _Guise] = {}
-        for pair in self._pairs():
+        pairs = self._pairs()
+        files = {pair.certfile for pair in pairs}
+        for path in sorted(self._shown - files):
+            if os.path.exists(path):  # in a directory it would be passed over, like whatever else lies there
+                raise SettingsError(f"certfile: {path!r} is no certificate with a key any more, as it was")
+        for pair in pairs:
             leaf = _leaf(pair)
             names = host_names(ssl.PEM_cert_to_DER_cert(leaf))
             # One context takes keys of several kinds: RSA and ECDSA for the same names are chosen by the ciphers.
@@ -142,6 +148,7 @@ class Certificates:
         assert first is not None
         if len(guises) > 1 and first.sni_callback is None:
             first.sni_callback = _chooser(by_name)
+        self._shown = files
         return first
 
     def _context(self, guise: _Guise | None) -> ssl.SSLContext:

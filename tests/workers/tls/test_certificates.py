@@ -391,3 +391,21 @@ def test_files_that_come_into_a_directory(tmp_path: Path, log: ErrorLog) -> None
     assert certificates.look(log, settled=True)
     assert names_of(certificates, "b.example") == ["b.example"]
     log.close()
+
+
+def test_a_certificate_that_breaks_in_a_directory_is_not_done_without(tmp_path: Path, log: ErrorLog) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("a", "b"):
+        write_certificate(folder / f"{name}.pem", f"{name}.example")
+    certificates = Certificates(Settings(certfile=(str(folder),)))
+    replace(str(folder / "b.pem"), b"")
+    assert [certificates.look(log) for _ in range(3)] == [False] * 3
+    assert names_of(certificates, "a.example", "b.example") == ["a.example", "b.example"]
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert len(lines) == 1
+    assert "b.pem' is no certificate with a key any more" in lines[0]
+    os.unlink(folder / "b.pem")
+    assert [certificates.look(log) for _ in range(3)] == [False, True, False]
+    assert names_of(certificates, "a.example", "b.example") == ["a.example", "a.example"]
+    log.close()
