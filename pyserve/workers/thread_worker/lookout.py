@@ -81,6 +81,7 @@ class Lookout(Owner):
         deck = self._deck
         crew = deck.crew
         pause = 0.0
+        lines = False
         while not deck.stopping:
             self._listen(pause)
             try:
@@ -91,11 +92,18 @@ class Lookout(Owner):
                 if now >= self._due:
                     self._due = now + deck.deadlines.step
                     self._scan(now)
-                if crew.phase is not Phase.RUNNING:
-                    self._steer()
             except Exception:
                 crew.log.exception("Unhandled exception in the lookout")
+            if crew.phase is not Phase.RUNNING:
+                self._go_on_to_the_end()
             pause = self._pause(lines)
+
+    def _go_on_to_the_end(self) -> None:
+        """Whatever went wrong with other duties."""
+        try:
+            self._steer()
+        except Exception:
+            self._deck.crew.log.exception("Unhandled exception in the lookout")
 
     def _flush(self, slept: float) -> bool:
         """Have gathered lines of the access log written; return whether others may come that are not to wait long."""

@@ -72,6 +72,17 @@ def test_a_mistake_of_its_own_does_not_end_it(monkeypatch: pytest.MonkeyPatch, c
         assert client.rest() == b""  # deadlines are judged all the same
 
 
+def test_a_mistake_in_each_turn_does_not_keep_it_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(doors: Doors, owner: Any) -> None:
+        served.deck.lookout._due = 0.0  # so that the next turn looks, too
+        raise LookupError("a bug")
+
+    with serving(hello) as served:
+        monkeypatch.setattr(Doors, "look_again", fail)
+        eventually(lambda: "Unhandled exception in the lookout" in served.log)
+        assert served.stop() == 0
+
+
 def parked(served: Manned) -> Any:
     eventually(lambda: served.deck.table.parked)
     return next(iter(served.deck.table.parked.values()))
