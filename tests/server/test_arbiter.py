@@ -1,5 +1,6 @@
 """The arbiter with real processes and real signals, and workers that only pretend (fake_master.py)."""
 
+import contextlib
 import os
 import re
 import signal
@@ -25,6 +26,7 @@ from tests.server.masters import Server, is_alive, wait_for
 def test_start_serve_stop(server, number, name, told):
     server.start(workers=2)
     pids = server.booted(2)
+    server.said("worker is known to be ready", 2)
     server.answering(*pids)
     assert server.stop(number) == 0
     log = server.log()
@@ -115,6 +117,7 @@ def test_more_and_fewer(server):
     server.send(signal.SIGTTIN)
     pids = server.booted(2)
     server.said("Handling signal: ttin")
+    server.said("worker is known to be ready", 2)
     server.answering(*pids)
     server.send(signal.SIGTTOU)
     server.said(rf"Worker \(pid:{pids[1]}\) is gone")
@@ -301,13 +304,16 @@ def listening_inodes(pid: int, port: int) -> set[str]:
         fields = line.split()
         if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
             listening.add(f"socket:[{fields[9]}]")
-    opened = set()
+    return listening & links(pid)
+
+
+def links(pid: int) -> set[str]:
+    """What the descriptors of a process are; the last connection may be closed meanwhile."""
+    found = set()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            opened.add(os.readlink(entry))
-        except FileNotFoundError:
-            pass
-    return listening & opened
+        with contextlib.suppress(FileNotFoundError):
+            found.add(os.readlink(entry))
+    return found
 
 
 def test_a_worker_holds_no_descriptor_of_the_master(server):
@@ -316,12 +322,11 @@ def test_a_worker_holds_no_descriptor_of_the_master(server):
     server.answering(*pids)
 
     def pipes(pid: int) -> set[str]:
-        links = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
-        return {link for link in links if link.startswith("pipe:")}
+        return {link for link in links(pid) if link.startswith("pipe:")}
 
     own = [pipes(pid) for pid in pids]
     assert len(own[0] & own[1] & own[2]) == 1, "the pipe that ends with the master"
-    assert not any(link.startswith("anon_inode:[eventpoll]") for link in own[2])
+    assert not any(link.startswith("anon_inode:[eventpoll]") for link in links(pids[2]))
     for first, second in ((0, 1), (1, 2), (0, 2)):
         assert len(own[first] & own[second]) == 1, "no pipe of another worker"
     assert server.stop() == 0
@@ -472,6 +477,7 @@ def test_hangup_again_while_the_new_code_is_tried_out(server):
     write_application(server, APPLICATION.format(version="two"))
     server.send(signal.SIGHUP)
     server.said("Reload: all workers are new")
+    wait_for(lambda: not is_alive(first), "the end of the old worker")
     assert server.ask()[3] == "two"
     assert server.stop() == 0
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bench.servers import reserved_port
 from tests.server.masters import Server, is_alive, wait_for
 
 
@@ -79,8 +80,8 @@ def test_other_addresses(server):
     hang_up(server, bind=["unix:new.sock", "127.0.0.1:0"])
     renewed(server)
     new = server.booted(2)[1]
-    assert ask(port) == new
     wait_for(lambda: not is_alive(old), "the end of the old worker")
+    assert ask(port) == new
     assert (server.directory / "new.sock").exists()
     assert not (server.directory / "old.sock").exists()
     assert server.stop() == 0
@@ -112,11 +113,10 @@ def test_an_address_that_was_taken_in_the_last_moment(server):
     server.start()
     (first,) = server.booted(1)
     port = server.port()
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        free = other.getsockname()[1]
-    (server.directory / "port").write_text(str(free))
-    hang_up(server, bind=["127.0.0.1:0", f"127.0.0.1:{free}"], workers=3)
-    server.said(rf"Reload: Can't connect to 127.0.0.1:{free}: Address already in use; the old workers go on")
+    with reserved_port() as free:
+        (server.directory / "port").write_text(str(free))
+        hang_up(server, bind=["127.0.0.1:0", f"127.0.0.1:{free}"], workers=3)
+        server.said(rf"Reload: Can't connect to 127.0.0.1:{free}: Address already in use; the old workers go on")
     assert ask(port) == first
     os.kill(first, signal.SIGKILL)
     second = server.booted(2)[1]
@@ -295,7 +295,7 @@ def test_a_second_master_takes_over(pair):
     server.said("Master has been promoted.")
     server.answering(late)
     assert (server.directory / "s.sock").exists()
-    assert not Path(f"{pidfile}.2").exists()
+    wait_for(lambda: not Path(f"{pidfile}.2").exists(), "the end of its own pid file")
     end(new)
     assert not pidfile.exists()
     assert not (server.directory / "s.sock").exists()
