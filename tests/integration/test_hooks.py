@@ -128,7 +128,7 @@ def test_opentelemetry_exports_from_every_worker(serve: Serve) -> None:
 
 @pytest.mark.parametrize(("app", "options"), [("plain_wsgi", ()), ("plain_asgi:app", ())], ids=["sync", "async"])
 def test_a_worker_that_hangs_shows_where(serve: Serve, app: str, options: tuple[str, ...]) -> None:
-    server = serve(app, "--timeout", "1", *recipe("stacks"), *options)
+    server = serve(app, "--timeout", "3", *recipe("stacks"), *options)
     [pid] = server.workers()
     with server.connect() as connection:
         connection.sendall(b"GET /stuck HTTP/1.1\r\nHost: a\r\n\r\n")

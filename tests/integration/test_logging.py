@@ -348,7 +348,7 @@ def test_the_lines_that_people_alert_on(serve: Serve) -> None:
     """In gunicorn's words, each found by what makes it happen."""
     server = serve(
         "plain_wsgi",
-        *("--timeout", "1", "--max-requests", "3", "--workers", "1", "--graceful-timeout", "5"),
+        *("--timeout", "3", "--max-requests", "3", "--workers", "1", "--graceful-timeout", "5"),
         path=None,
     )
     server.says(r"Listening at: http://127\.0\.0\.1:\d+")

@@ -23,13 +23,14 @@ Serve = Callable[..., Server]
 def test_a_worker_that_is_stuck_is_replaced(serve: Serve, app: str) -> None:
     """One request that does not end in a sync worker with one thread; one that blocks the loop in an async worker. The
     log says which one, for how long, and where."""
-    server = serve(app, "--timeout", "1")
+    server = serve(app, "--timeout", "3")
     (worker,) = server.workers()
     with server.connect() as connection:
         begun = time.monotonic()
         send(connection, "GET /stuck?a=b HTTP/1.1\nHost: a\n\n")
         found = server.says(rf"WORKER TIMEOUT \(pid:{worker}\): GET /stuck\?a=b for (\d+\.\d) s")
-        assert 1 <= float(found[1]) <= time.monotonic() - begun + 0.1
+        # The last heartbeat, after which three seconds count, may be older than the request by a quarter of them.
+        assert 2 <= float(found[1]) <= time.monotonic() - begun + 0.1
         with pytest.raises((ConnectionResetError, AssertionError)):
             receive_until(connection, b"HTTP/")
     wait_for(lambda: server.workers() and worker not in server.workers(), "another worker")
@@ -54,12 +55,12 @@ def test_the_only_thread_of_a_worker_is_in_a_request_that_hangs(serve: Serve) ->
 
 def test_one_thread_of_several_that_is_stuck_is_no_silence(serve: Serve) -> None:
     """The others are busy and get somewhere."""
-    server = serve("plain_wsgi", "--threads", "4", "--timeout", "2")
+    server = serve("plain_wsgi", "--threads", "4", "--timeout", "4")
     workers = server.workers()
     with server.connect() as connection, server.client() as client:
         send(connection, "GET /stuck HTTP/1.1\nHost: a\n\n")
         began = time.monotonic()
-        while time.monotonic() - began < 3.5:
+        while time.monotonic() - began < 5.5:
             assert client.get("/").text == "hello\n"
             time.sleep(0.02)
         assert server.workers() == workers
@@ -70,11 +71,11 @@ def test_who_is_not_stuck(serve: Serve) -> None:
     """Threads that are all busy, which may be slow for good reasons; streams that go on for longer than the timeout;
     and who has nothing to do."""
     servers = {
-        "busy": serve("plain_wsgi", "--threads", "2", "--timeout", "2"),
-        "sync": serve("plain_wsgi", "--timeout", "2"),
-        "async": serve("plain_asgi:app", "--timeout", "2"),
-        "idle sync": serve("plain_wsgi", "--timeout", "1.5"),
-        "idle async": serve("plain_asgi:app", "--timeout", "1.5"),
+        "busy": serve("plain_wsgi", "--threads", "2", "--timeout", "4"),
+        "sync": serve("plain_wsgi", "--timeout", "4"),
+        "async": serve("plain_asgi:app", "--timeout", "4"),
+        "idle sync": serve("plain_wsgi", "--timeout", "4"),
+        "idle async": serve("plain_asgi:app", "--timeout", "4"),
     }
     workers = {name: server.workers() for name, server in servers.items()}
     busy = servers["busy"]
@@ -87,7 +88,7 @@ def test_who_is_not_stuck(serve: Serve) -> None:
         for connection in streams:
             send(connection, "GET /endless HTTP/1.1\nHost: a\n\n")
         began = time.monotonic()
-        while time.monotonic() - began < 3.5:
+        while time.monotonic() - began < 5.5:
             for connection in streams:
                 assert connection.recv(65536)
         for number, connection in enumerate(waiting):

@@ -75,11 +75,11 @@ def test_stop(serve: Serve, app: str, options: tuple[str, ...], pauses: list[flo
 def test_stop_that_is_announced(serve: Serve, app: str, options: tuple[str, ...], pauses: list[float]) -> None:
     """Connections are accepted until `--drain-delay` is over, and none is kept."""
     for pause in pauses[1:4]:
-        server = serve(app, "--drain-delay", "2", *options)
+        server = serve(app, "--drain-delay", "4", *options)
         with load((HOST, server.port), pause=pause, to_the_end=True) as result:
             before = result.figures.told_to_close
             server.send(signal.SIGTERM)
-            server.says("Stopping in 2 s")
+            server.says("Stopping in 4 s")
             wait_for(lambda before=before: result.figures.told_to_close > before + 8, "clients that were told to close")
             server.connect().close()
             assert not server.logged("is gone|exiting")
