@@ -115,16 +115,15 @@ def test_a_session_is_resumed_whichever_worker_takes_the_connection(serve: Serve
         session = first.session
     assert session is not None
     workers = set()
-    for _ in range(12):
+    while len(workers) < 2:  # the kernel chooses by chance
         with encrypted(server, context, session=session) as connection:
             assert connection.session_reused
             workers.add(get(connection, "/pid"))
-    assert len(workers) == 2
 
 
 @BOTH
 def test_a_changed_certificate(serve: Serve, certfile: Path, app: str) -> None:
-    server = serve(app, "--certfile", str(certfile))
+    server = serve(app, "--certfile", str(certfile), "--keep-alive", "60")
     before = shown(server)
     with encrypted(server) as kept:
         get(kept)
