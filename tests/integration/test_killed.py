@@ -41,7 +41,7 @@ def answer(server: Server, *connections: socket.socket) -> None:
 @pytest.mark.parametrize(("way", "number"), [*((way, "SIGKILL") for way in WAYS), ("sync, 1 thread", "SIGSEGV")])
 def test_a_request_that_ends_its_worker_at_once_is_named(serve: Serve, way: str, number: str) -> None:
     """The first one, and those that wait with it; not what was answered on connections that are still open."""
-    server = serve(*WAYS[way], "--access-logfile", "access")
+    server = serve(*WAYS[way], "--access-logfile", "access", "--keep-alive", "60")
     with ExitStack() as stack:
         others = [stack.enter_context(server.connect()) for _ in range(3)]
         answer(server, *others)

@@ -39,11 +39,11 @@ def test_no_line_of_the_access_log_is_lost_on_stop(
 @BOTH
 def test_a_line_comes_soon(serve: Serve, app: str) -> None:
     """Without a stop and without another request; to stdout with '-'."""
-    server = serve(app, "--access-logfile", "-", path=None)
+    server = serve(app, "--access-logfile", "-", "--keep-alive", "60", path=None)
     server.says("Booting worker")
     with server.client() as client:
         client.get("/status/201")
-        wait_for(lambda: b"GET /status/201" in server.out.read_bytes(), "the line", patience=5)
+        wait_for(lambda: b"GET /status/201" in server.out.read_bytes(), "the line")
 
 
 @BOTH

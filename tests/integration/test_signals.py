@@ -151,7 +151,7 @@ def test_a_quick_stop(serve: Serve, app: str, number: signal.Signals) -> None:
 @WAYS
 def test_an_idle_connection_may_ask_once_more(serve: Serve, app: str, options: tuple[str, ...]) -> None:
     """A client that sends a request while the server decides to stop is answered."""
-    server = serve(app, *options)
+    server = serve(app, "--keep-alive", "60", *options)
     with server.connect() as connection:
         send(connection, "GET / HTTP/1.1\nHost: a\n\n")
         assert receive_until(connection, b"hello\n").startswith(b"HTTP/1.1 200 ")

@@ -48,7 +48,7 @@ def test_echo(server: Server, unix: bool, compression: Any) -> None:
         assert client.recv(PATIENCE) == "in fragments \u20ac" + "ments \u20ac" * 999
         assert client.ping().wait(PATIENCE)
         client.close(4001)
-    wait_for(lambda: 4001 in httpx.get(f"{server.url}/", trust_env=False).json()["codes"], "the application's end")
+    wait_for(lambda: 4001 in httpx.get(f"{server.url}/", trust_env=False, timeout=PATIENCE).json()["codes"], "the application's end")
 
 
 def test_wsproto(server: Server, unix: bool) -> None:
