@@ -23,7 +23,7 @@ from pyserve.workers.tls.certificates import Certificates
 from pyserve.workers.worker import WorkerContext
 from tests.tls import TlsPeer, write_certificate
 
-PATIENCE = 10.0  # seconds for whatever must happen
+PATIENCE = 28.0  # seconds for whatever must happen
 LOOPS = ("uvloop", "asyncio")
 
 
