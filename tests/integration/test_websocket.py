@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import wsproto
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -48,7 +47,8 @@ def test_echo(server: Server, unix: bool, compression: Any) -> None:
         assert client.recv(PATIENCE) == "in fragments \u20ac" + "ments \u20ac" * 999
         assert client.ping().wait(PATIENCE)
         client.close(4001)
-    wait_for(lambda: 4001 in httpx.get(f"{server.url}/", trust_env=False, timeout=PATIENCE).json()["codes"], "the application's end")
+    with server.client() as asker:
+        wait_for(lambda: 4001 in asker.get("/").json()["codes"], "the application's end")
 
 
 def test_wsproto(server: Server, unix: bool) -> None:

@@ -109,7 +109,7 @@ class Client:
         self.ended = False
 
     def due(self, now: float) -> None:
-        """The pause is over. What has come in it counts as having come in it, also where nobody had the time to look."""
+        """The pause is over. What has come in it counts so, also where nobody had the time to look."""
         if self._connected and self._crowd.pause:
             self.ready(now)
             if self.wakes > now:

@@ -21,7 +21,7 @@ from pyserve.workers.thread_worker.deck import Deck
 from pyserve.workers.thread_worker.worker import ThreadWorker
 from pyserve.workers.worker import WorkerContext
 from tests.tls import TlsPeer, write_certificate
-from tests.workers.serving import PATIENCE, Client, certificates_of, eventually, listening
+from tests.workers.serving import PATIENCE, UNHURRIED, Client, certificates_of, eventually, listening
 
 
 class _Crew(Crew):
@@ -141,6 +141,8 @@ def serving(
             stack.callback(os.close, fd)
         if kind == "tls":
             settings.setdefault("certfile", (str(write_certificate(directory / "server.pem")),))
+        if "keepalive" not in settings:
+            settings = {**UNHURRIED, **settings}
         chosen = Settings(
             worker_class="sync", threads=threads, errorlog=str(directory / "error.log"), loglevel="debug", **settings
         )

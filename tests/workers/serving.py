@@ -24,6 +24,7 @@ from pyserve.workers.worker import WorkerContext
 from tests.tls import TlsPeer, write_certificate
 
 PATIENCE = 28.0  # seconds for whatever must happen
+UNHURRIED = {"keepalive": 60.0, "drain_idle": 5.0}  # however long a busy machine takes between two requests
 LOOPS = ("uvloop", "asyncio")
 
 
@@ -218,6 +219,8 @@ def serving(
             stack.callback(os.close, fd)
         if kind == "tls":
             settings.setdefault("certfile", (str(write_certificate(directory / "server.pem")),))
+        if "keepalive" not in settings:
+            settings = {**UNHURRIED, **settings}
         chosen = Settings(worker_class="async", errorlog=str(directory / "error.log"), loglevel="debug", **settings)
         log = logs.setup(chosen)
         stack.callback(log.close)
