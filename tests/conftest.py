@@ -4,6 +4,11 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples each time, however long a busy machine takes for one: `make fuzz` is for others.
+settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 # Modules of a folder that tests in others use, too: before any of them is imported.
 pytest.register_assert_rewrite("tests.integration.server", "tests.lossless.load")
