@@ -21,6 +21,7 @@ from pyserve.workers.logs import access
 from pyserve.workers.logs import error_log as logs
 from pyserve.workers.scoreboard import Scoreboard, State
 from pyserve.workers.worker import WorkerContext
+from tests.workers.serving import PATIENCE
 
 Muster = Callable[..., Crew]
 
@@ -344,6 +345,6 @@ def test_a_stuck_worker_tells_where(tmp_path: Path, what: str) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGABRT)
-        assert process.wait(10) == 1
+        assert process.wait(PATIENCE) == 1
     assert "in stuck_here" in log_of(tmp_path)
     assert "GET /a?b" in (tmp_path / "access.log").read_text()  # what was gathered is not lost

@@ -20,12 +20,12 @@ from pyserve.workers.worker import WorkerContext, run
 from tests.workers.serving import PATIENCE, Client, eventually, request
 
 HELLO = """
-import sys, time
+import pathlib, sys, time
 print("loaded")
 
 def app(environ, start_response):
-    if environ["PATH_INFO"] == "/slow":
-        time.sleep(1)
+    while environ["PATH_INFO"] == "/slow" and not pathlib.Path(__file__).with_name("go").exists():
+        time.sleep(0.01)
     if environ["PATH_INFO"] == "/stuck":
         time.sleep(60)
     start_response("200 OK", [("Content-Length", "5")])
@@ -167,6 +167,8 @@ def test_a_busy_worker_finishes(start: Start, app: str, settings: dict[str, Any]
     eventually(lambda: notes.read(process.board.slot(0)))
     os.kill(process.pid, signal.SIGTERM)
     os.kill(process.pid, signal.SIGTERM)
+    eventually(lambda: process.board.slot(0).state is State.DRAINING)
+    (process.directory / "go").touch()
     head, body = client.response()
     assert b"\r\nConnection: close\r\n" in head
     assert body == b"hello"

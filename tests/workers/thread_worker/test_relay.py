@@ -85,7 +85,7 @@ def threads(request: pytest.FixtureRequest) -> int:
 def test_streams_that_nobody_reads(threads: int) -> None:
     """Nobody is cut off, everybody else is served, and the threads that this took go."""
     streams = Streams()
-    with serving(streams, threads) as served:
+    with serving(streams, threads, write_timeout=0.0) as served:
         clients = [stalled(served) for _ in range(MANY)]
         quick = served.connect()
         for _ in range(20):

@@ -510,13 +510,13 @@ def test_a_client_without_the_certificate_is_told_so(way: str, tmp_path: Path) -
 
 
 @EITHER
-def test_a_part_of_the_handshake_that_the_peer_does_not_take(way: str, tmp_path: Path) -> None:
+def test_a_part_of_the_handshake_that_the_peer_does_not_take(way: str, tmp_path: Path, clock: Clock) -> None:
     """The server's part of it is larger than the buffers in between. Who takes it is served, who does not meets the
     deadline."""
     path = write_certificate(tmp_path / "long.pem")
     authority = write_authority(tmp_path / "ca").read_bytes()
     path.write_bytes(path.read_bytes() + authority * (90_000 // len(authority)))
-    with tls(way, certfile=(str(path),), **{**OFF, "header_timeout": 2.0}) as worker:
+    with tls(way, certfile=(str(path),), **{**OFF, "header_timeout": 30.0}) as worker:
         worker.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # its connections inherit it
         deaf = raw(worker, small=True)
         deaf.sendall(hello())
@@ -544,6 +544,7 @@ def test_a_part_of_the_handshake_that_the_peer_does_not_take(way: str, tmp_path:
         late.sendall(outgoing.read())
         incoming.write(rest(late))
         assert shaking.read(65536).startswith(b"HTTP/1.1 200 ")
+        clock.advance(40)
         eventually(lambda: timeouts(worker) == (1, 0, 0, 0))
         with contextlib.suppress(ConnectionError):
             rest(deaf)  # it ends
