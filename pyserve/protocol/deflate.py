@@ -40,9 +40,6 @@ class Agreement(NamedTuple):
     client_forgets: bool = False
 
 
-Offer = tuple[str, dict[str, str | None]]
-
-
 def read_extensions(value: bytes) -> list[tuple[str, list[tuple[str, str | None]]]]:
     """The offers of a Sec-WebSocket-Extensions field in their order: (name, [(parameter, value or None)]).
 

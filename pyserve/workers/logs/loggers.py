@@ -260,19 +260,6 @@ def write_access_to(file: AccessLog | None) -> None:
                 handler.file = file
 
 
-def prints_access() -> bool:
-    """Whether somebody else than the server's own handlers prints the access log."""
-    handlers = [handler for logger in (GUNICORN_ACCESS, UVICORN_ACCESS) for handler in _handlers_of(logger)]
-    return any(not isinstance(handler, AccessHandler) for handler in handlers)
-
-
-def _handlers_of(logger: logging.Logger) -> Iterator[logging.Handler]:
-    at: logging.Logger | None = logger
-    while at is not None:
-        yield from at.handlers
-        at = at.parent if at.propagate else None
-
-
 def reopen_files(report: Callable[[str], object]) -> None:
     """Open the files of all handlers of `logging` anew, also those of the root logger. report: told, in a sentence, of
     one that cannot be opened; the handler then goes on with the old one."""
