@@ -297,9 +297,8 @@ def test_a_filter_of_on_starting_lasts_over_a_reload(serve: Serve, tmp_path: Pat
     server.says("Worker exiting")
     get(server, "/healthz", "/after")
     server.stop()
-    paths = re.findall(r'"GET (\S+) HTTP', server.out.read_text())
-    assert paths[-2:] == ["/before", "/after"]
-    assert "/healthz" not in paths
+    paths = set(re.findall(r'"GET (\S+) HTTP', server.out.read_text()))
+    assert paths - {"/"} == {"/before", "/after"}
 
 
 def test_the_applications_output_and_its_logger(serve: Serve, tmp_path: Path) -> None:

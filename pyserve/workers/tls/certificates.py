@@ -131,7 +131,7 @@ class Certificates:
         files = {pair.certfile for pair in pairs}
         for path in sorted(self._shown - files):
             if os.path.exists(path):  # in a directory it would be passed over, like whatever else lies there
-                raise SettingsError(f"certfile: {path!r} is no certificate with a key any more, as it was")
+                raise SettingsError(f"certfile: {path!r} is no certificate with a key any more")
         for pair in pairs:
             leaf = _leaf(pair)
             names = host_names(ssl.PEM_cert_to_DER_cert(leaf))
