@@ -223,15 +223,17 @@ def crowded(server: Server, scale: int) -> None:
         for client in clients:
             client.setblocking(False)
             client.connect_ex((HOST, server.port))
-        _, connected, _ = select.select([], clients, [], PATIENCE)
-        for client in connected:
-            client.settimeout(PATIENCE)
-            client.sendall(HELLO)
+        connected: list[socket.socket] = []
         answered = 0
 
         def enough() -> bool:
             """Not all: some may think that they are connected before they are."""
             nonlocal answered
+            for client in select.select([], clients, [], 0)[1]:
+                clients.remove(client)
+                connected.append(client)
+                client.settimeout(PATIENCE)
+                client.sendall(HELLO)
             for client in select.select(connected, [], [], 0)[0]:
                 connected.remove(client)
                 answered += client.recv(65536).startswith(b"HTTP/1.1 200 ")

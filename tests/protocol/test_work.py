@@ -23,7 +23,7 @@ from pyserve.protocol.parsers import PARSERS, Parser
 SMALL, LARGE = 8192, 262144
 HUGE = 1048576  # where octets are searched: that is so fast that it takes many to tell
 GROWTH = 2.5  # of the time per octet; 2 is the goal, the rest is measuring
-ATTEMPTS = 6
+ATTEMPTS = 20
 LIMITLESS = Limits(*[sys.maxsize] * 5)
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"

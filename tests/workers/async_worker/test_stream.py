@@ -113,7 +113,8 @@ async def last(scope: Any, receive: Any, send: Any) -> None:
     await send(BODY)
 
 
-def test_a_close_that_the_client_does_not_expect_is_a_half_close(loop: str) -> None:
+def test_a_close_that_the_client_does_not_expect_is_a_half_close(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyserve.workers.deadlines.LINGER", 60.0)
     with serving(last, loop=loop, lifespan="off") as served:
         client = served.connect()
         client.send(request())
@@ -144,8 +145,9 @@ def test_a_client_that_does_not_close_is_not_waited_for_long(loop: str, clock: C
         request("/", "Connection: close", "Content-Length: 9", method="POST"),
     ],
 )
-def test_what_comes_late_takes_no_response_away(loop: str, octets: bytes) -> None:
+def test_what_comes_late_takes_no_response_away(loop: str, octets: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """RFC 9112 section 9.6: old clients' line end behind content, or a request more, also where they wish the close."""
+    monkeypatch.setattr("pyserve.workers.deadlines.LINGER", 60.0)
     with serving(last, loop=loop, lifespan="off") as served:
         client = served.connect()
         client.send(octets)
