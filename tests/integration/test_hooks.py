@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from gunicorn.ctl.client import ControlClient
 
 from tests.integration.server import APPS, PATIENCE, Server, wait_for
 
@@ -41,8 +42,14 @@ def python_path(*directories: Path) -> str:
 # The order, and what hooks are given
 
 
-def live(server: Server) -> None:
-    """One worker, a request, a reload, one worker more, one less, the end."""
+def have_booted(server: Server) -> bool:
+    """Whether the server knows that all its workers serve, which is after the last hook of their beginning."""
+    with ControlClient(str(server.directory / "control"), PATIENCE) as client:
+        return all(worker["booted"] for worker in client.send_command("show workers")["workers"])
+
+
+def live(server: Server, *, ours: bool) -> None:
+    """One worker, a request, a reload, one worker more, one less (the youngest of ours), the end."""
     server.says("HOOK post_worker_init")
     server.ready("/a?q=1")
     server.says("HOOK post_request")
@@ -51,6 +58,8 @@ def live(server: Server) -> None:
     server.says("HOOK child_exit")
     server.send(signal.SIGTTIN)
     server.says("HOOK post_worker_init", 3)
+    if ours:
+        wait_for(lambda: have_booted(server), "the youngest worker")
     server.send(signal.SIGTTOU)
     server.says("HOOK child_exit", 2)
     server.stop()
@@ -73,10 +82,10 @@ def told(server: Server) -> tuple[list[str], list[list[str]]]:
 def test_a_life_calls_what_gunicorn_calls(serve: Serve, app: str, theirs: tuple[str, ...]) -> None:
     options = (*recipe("everything"), "--access-logfile", "access")
     environ = {"PYTHONPATH": python_path(APPS), "PYTHONWARNINGS": "ignore"}
-    ours = serve(app, *options, path=None)
+    ours = serve(app, *options, "--control-socket", "control", path=None)
     peer = serve(app, *options, *theirs, path=None, peer=GUNICORN, environ=environ)
-    for server in (ours, peer):
-        live(server)
+    live(ours, ours=True)
+    live(peer, ours=False)
     assert told(ours) == told(peer)
 
 
