@@ -82,7 +82,7 @@ def undisturbed(server: Server, added: int = ADDED) -> Iterator[None]:
         others._stopped.set()
         thread.join()
     assert not others.errors
-    assert others.slowest < 10
+    assert others.slowest < PATIENCE  # where the flood holds somebody up, it is until a deadline
     grown = peak(worker) - before
     assert grown < added, f"{grown / MIB:.1f} MiB more"
     assert server.workers() == [worker]

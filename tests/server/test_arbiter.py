@@ -498,7 +498,7 @@ def test_stop_while_the_new_code_is_tried_out(server):
 # What the next life runs before anything of ours: it waits until it is told to go on.
 LATE_START = """
 import os, pathlib, time
-if os.environ.get("_PYSERVE_LIFE", "").startswith("{") and not pathlib.Path("again").exists():
+if '"members"' in os.environ.get("_PYSERVE_LIFE", "") and not pathlib.Path("again").exists():
     pathlib.Path("again").touch()
     while not pathlib.Path("goes on").exists():
         time.sleep(0.01)
