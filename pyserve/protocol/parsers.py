@@ -61,15 +61,15 @@ def parse_httptools(head: bytes) -> Fields:
     fields = _Collector()
     # A new parser for each head: it costs 0.2 us, and nothing of one message can leak into the next.
     parser = httptools.HttpRequestParser(fields)
-    failed = None
+    failed = False
     try:
         parser.feed_data(head if head.startswith(_KNOWN_METHODS) else _with_known_line(head))
-    except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-        failed = error
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        failed = True  # and not the error itself: it holds this frame, and all that called it, until a collection
     # A failure past the last field is llhttp's verdict on framing or upgrades, which are not its business here; one
     # before it leaves fields out, or there are none. A folded line, which llhttp takes, makes one field of two lines.
     if len(fields) != head.count(b"\n") - 2 or (failed and not fields):
-        raise Malformed from failed
+        raise Malformed
     return fields
 
 

@@ -1,5 +1,7 @@
 """Two libraries, one answer: a complete head to its fields."""
 
+import gc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -93,6 +95,22 @@ def test_a_parser_keeps_nothing_from_one_head_to_the_next(parse: Parser) -> None
         with pytest.raises(Malformed):
             parse(head(b"Transfer-Encoding: chunked", b"bad"))
         assert list(parse(head(b"X: y"))) == [(b"host", b"a"), (b"x", b"y")]
+
+
+@pytest.mark.parametrize("octets", [pytest.param(m[1], id=m[0]) for m in MALFORMED])
+def test_nothing_is_left_of_a_malformed_head(octets: bytes) -> None:
+    """An error that holds the frame that holds it would be there, and all that has called it, until a collection. h11
+    has such errors of its own."""
+    gc.collect()
+    gc.disable()
+    try:
+        try:
+            parse_httptools(octets)
+        except Malformed:
+            pass
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_the_parsers_have_names() -> None:

@@ -166,6 +166,7 @@ class Stream(Writer):
         """Nothing can be sent any more."""
         exchange = self.exchange
         self.wire.lose()
+        self.wire.exchange = None  # they hold each other
         if exchange is not None:
             self.exchange = None
             self.registry.finished(exchange, self)

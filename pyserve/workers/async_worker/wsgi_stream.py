@@ -94,6 +94,7 @@ class Call:
             copy_context().run(serve, stream.registry.application, self.environ, self.exchange, self)
         except BaseException as raised:
             error = raised  # whatever the application lets through, it ends its own request and nothing else
+        self.environ = {}  # whose wsgi.input holds this call
         try:
             stream.registry.loop.call_soon_threadsafe(stream.returned, self, error)
         except RuntimeError:

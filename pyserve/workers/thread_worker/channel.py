@@ -268,6 +268,7 @@ class Channel:
     def _drop(self, owner: Owner) -> None:
         self.stage = Stage.CLOSED
         self._lose()
+        self.wire.exchange = None  # they hold each other
         deck = self._deck
         deck.bodies.release(self)
         if self.exchange is not None:
