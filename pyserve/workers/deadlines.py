@@ -40,8 +40,6 @@ _ANSWERED = 16 * 1024 * 1024
 _REFUSED = 1024 * 1024
 ARRIVING = 2.0  # seconds of silence in which a head that is on its way comes, or at least begins
 _HEAD_AT_THE_END = 5.0
-# Connections that are judged in one go, a quarter of a millisecond: whoever wants an answer waits for as long.
-AT_ONCE = 200
 
 
 def throws_away(octets: int, error: ProtocolError | None) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyserve.protocol.errors import Disconnected, ProtocolError
 from pyserve.workers.crew import request_line
-from pyserve.workers.deadlines import ARRIVING, AT_ONCE, Deadlines, missed, overstays
+from pyserve.workers.deadlines import ARRIVING, Deadlines, missed, overstays
 from pyserve.workers.notes import place_for
 from pyserve.workers.proxies import forwarding_of
 from pyserve.workers.scoreboard import CONNECTIONS, IN_FLIGHT, TIMEOUTS_KEEPALIVE, TIMEOUTS_WRITE
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from pyserve.workers.logs.access import Access
 
 _CANDIDATES = 64  # idle connections found in one search, as each search goes over all connections
-_PARTS = 50  # at most, of all connections
-_BETWEEN = 0.01  # seconds from one part to the next
-_MOVED = 40  # connections of a part that go to the slow lane, each of which takes as long as several looks
+_MOMENT = 0.0002  # seconds in which connections are judged in one go: whoever wants an answer waits for as long
+_BETWEEN = 0.002  # seconds from one such moment to the next
 _FLUSH = 0.1  # seconds that a line of the access log may wait
 
 
@@ -85,7 +84,6 @@ class Registry:
         self._changed = changed
         self._candidates: list[tuple[float, Stream]] = []
         self._unseen: list[Stream] = []  # connections that this round of `check` has still to judge
-        self._part = 0
         self._round_ends = 0.0
         self._flushing = False
         self._counters = crew.counters
@@ -159,26 +157,24 @@ class Registry:
     # What the worker asks
 
     def check(self, now: float) -> float:
-        """Judge the deadlines of all connections once in `Deadlines.step`, some at a time where they are many.
-
-        Whoever wants an answer waits for as long as this takes. Returns the seconds until it is to be called again.
-        """
+        """Judge the deadlines of all connections once in `Deadlines.step`, a moment at a time where they are many; of
+        more than some thousands a round takes longer. Returns the seconds until it is to be called again."""
         if not self._unseen:
             self._words[IN_FLIGHT] = len(self.tasks)
             if self.acceptor is not None:
                 self.acceptor.tick()
             self._unseen = list(self.streams)
-            self._part = max(AT_ONCE, len(self._unseen) // _PARTS)
             self._round_ends = now + self.deadlines.step
-        part = self._unseen[-self._part :]
-        del self._unseen[-self._part :]
-        moved = 0
-        for stream in part:
+        until = now + _MOMENT
+        while self._unseen:
+            stream = self._unseen.pop()
             if stream in self.streams:
                 self._judge(stream, now)
-                if not stream.slow and moved < _MOVED and stream.trickles and stream.reading and self.lane is not None:
+                if not stream.slow and stream.trickles and stream.reading and self.lane is not None:
                     self.lane.take(stream)
-                    moved += 1
+            now = monotonic()
+            if now >= until:
+                break
         return _BETWEEN if self._unseen else max(_BETWEEN, self._round_ends - now)
 
     def _judge(self, stream: Stream, now: float) -> None:

@@ -17,7 +17,6 @@ from time import monotonic, monotonic_ns, sleep, time
 from typing import TYPE_CHECKING
 
 from pyserve.workers.crew import Phase
-from pyserve.workers.deadlines import AT_ONCE
 from pyserve.workers.logs.error_log import escape
 from pyserve.workers.scoreboard import CONNECTIONS, HEARTBEAT, IN_FLIGHT
 from pyserve.workers.thread_worker.table import Owner
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
 _FLUSH = 0.1  # seconds that a line of the access log may wait
 _SLOW = 1.0  # seconds after which a request in progress is worth telling
+_AT_ONCE = 200  # connections judged in one go, a quarter of a millisecond: whoever wants an answer waits for as long
 _BETWEEN = 0.001  # seconds from one part to the next
 _MOVE = 5  # looks: as long as it takes to have a connection wait in the slow lane
 _HURRY = 0.05  # seconds between two looks while the worker ends
@@ -172,7 +172,7 @@ class Lookout(Owner):
         looks = 0
         for connection in tuple(table.parked.values()):
             looks += 1
-            if looks >= AT_ONCE:
+            if looks >= _AT_ONCE:
                 looks = 0
                 sleep(_BETWEEN)  # those who serve need the interpreter
             if self._is_late(connection, now):

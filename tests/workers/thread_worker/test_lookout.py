@@ -129,7 +129,7 @@ def test_to_be_woken_by_many_is_to_be_woken(monkeypatch: pytest.MonkeyPatch, clo
 def test_many_connections_are_judged_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """In between those who serve have the interpreter."""
     pauses: list[float] = []
-    monkeypatch.setattr("pyserve.workers.thread_worker.lookout.AT_ONCE", 2)
+    monkeypatch.setattr("pyserve.workers.thread_worker.lookout._AT_ONCE", 2)
     monkeypatch.setattr("pyserve.workers.thread_worker.lookout.sleep", pauses.append)
     with serving(hello) as served:
         clients = [served.connect() for _ in range(5)]
