@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from pyserve.workers.scoreboard import Scoreboard, Slot
     from pyserve.workers.tls.certificates import Certificates
 
-# New objects before the youngest generation is searched for cycles. Python's own number, 700, is passed by the requests
-# of sixty connections that arrive in one turn of a loop, all of them alive: the searches find nothing, and cost 6 % of
-# all time.
-_YOUNG_OBJECTS = 10_000
+# New objects before the youngest generation is searched for cycles, its searches before one of the next generation, and
+# that one's. Python's own first number, 700, is passed by the requests of sixty connections that arrive in one turn of
+# a loop, all of them alive: the searches find nothing, and cost 6 % of all time. With ten times as many and its second
+# number, 10, one search keeps everybody waiting for 40 ms while thousands connect. The third keeps the last one rare.
+_SEARCHES = (5_000, 4, 50)
 
 
 @dataclass(slots=True)
@@ -130,9 +131,9 @@ def _spare_the_collector() -> None:
     """What is loaded by now stays: the collector need not look at it again. An application's own numbers are kept."""
     gc.collect()
     gc.freeze()
-    young, *older = gc.get_threshold()
+    young, *_ = gc.get_threshold()
     if 0 < young <= 2000:  # what Python starts with, 700 or 2000
-        gc.set_threshold(_YOUNG_OBJECTS, *older)
+        gc.set_threshold(*_SEARCHES)
 
 
 def _report_failure(context: WorkerContext, error: ApplicationLoadError | SettingsError | BootError | HookError) -> int:
