@@ -4,9 +4,9 @@ For each worker and mode: what one patient client (`patient`) waits before and d
 adds at its height; and whether the descriptors return when it is over. Before and during take turns, three times, as
 the machine has better and worse moments; the median of the ratios counts. Five minutes for each worker.
 
-The server has a core of its own; the other is the client's and, at the lowest priority, the attack's. A part of what
-the client waits is still the machine's, which delivers thousands of packets on the client's core: `--control` tells how
-much, by attacking another server of the same kind on that core.
+The server and the client have one core, the attack the other: there the kernel delivers its thousands of packets. A
+part of what the client waits is still the machine's; `--control` tells how much, by attacking another server of the
+same kind on the attack's core.
 """
 
 import argparse
@@ -172,13 +172,13 @@ def measured(name: str, mode_name: str, options: argparse.Namespace) -> Finding:
         _put_ahead(run)
         if options.control:
             victim = stack.enter_context(_served(server, other))
-        ask(run.port, 1, other)
+        ask(run.port, 1, ours)
         idle, open_before = measure.memory_kib(victim.pid, "VmRSS"), measure.descriptors(victim.pid)
         left = 0
         for _ in range(options.rounds):
-            before = ask(run.port, seconds, other)
+            before = ask(run.port, seconds, ours)
             with _attacked(victim, mode, connections, GATHER + seconds + 5):
-                during = ask(run.port, seconds, other)
+                during = ask(run.port, seconds, ours)
                 rounds.append(Round(before, during, measure.descriptors(victim.pid) - open_before))
             left = max(left, _left(victim.pid, open_before))
         height = measure.memory_kib(victim.pid, "VmHWM")

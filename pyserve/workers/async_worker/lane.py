@@ -1,10 +1,11 @@
-"""The slow lane: connections whose requests come in small pieces are read a few at a time.
+"""The slow lane: connections whose requests come in small pieces are read one at a time.
 
 A loop serves all that one wait has returned, up to a thousand events, before it waits again, and each piece may wake a
 task besides. Thousands of peers who send a piece each in the same millisecond would have whoever comes with a whole
 request wait until all of them had been served. So the transports of such connections do not read: they wait in an epoll
-of their own, which the loop watches as a single descriptor, and a few are read here in each turn of the loop. They come
-here with the second small piece, or when the scan of deadlines finds a request that is not here whole.
+of their own, which the loop watches as a single descriptor, and one of them is read here in each turn of the loop:
+from a new connection to its answer there are half a dozen turns. They come here with the second small piece, or when
+the scan of deadlines finds a request that is not here whole.
 
 Only what comes is the lane's. The end of the peer's stream, and errors, are met by the transport, which reads on then.
 """
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 SMALL = 4096  # octets: of larger pieces fewer are needed, and nobody sends thousands at once
 
-_AT_ONCE = 4  # pieces in a turn of the loop: a request takes two or three turns
 _OCTETS = 16384  # of one read
 _PAUSE = 0.00005  # seconds
 
@@ -69,7 +69,7 @@ class Lane:
         self._streams.clear()
 
     def _turn(self) -> None:
-        for fd, _ in self._epoll.poll(0, _AT_ONCE):
+        for fd, _ in self._epoll.poll(0, 1):
             stream = self._streams.get(fd)
             if stream is not None:
                 self._read(fd, stream)

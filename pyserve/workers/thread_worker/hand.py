@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pyserve.workers.thread_worker.deck import Deck
 
 _EVENTS = 64  # taken in one call by a thread that shares them with nobody
-_SLOW_EVENTS = 8  # ... of the slow lane, some ten microseconds each: whoever has come whole waits for as long
+_SLOW_EVENTS = 2  # ... of the slow lane, some ten microseconds each: whoever has come whole waits for as long
 
 
 class Hand(Owner):
