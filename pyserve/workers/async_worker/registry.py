@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pyserve.workers.logs.access import Access
 
 _CANDIDATES = 64  # idle connections found in one search, as each search goes over all connections
-_MOMENT = 0.0002  # seconds in which connections are judged in one go: whoever wants an answer waits for as long
-_BETWEEN = 0.002  # seconds from one such moment to the next
+_MOMENT = 0.0001  # seconds in which connections are judged in one go: whoever wants an answer waits for as long
+_BETWEEN = 0.001  # seconds from one such moment to the next
 _FLUSH = 0.1  # seconds that a line of the access log may wait
 
 
