@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _CANDIDATES = 64  # idle connections found in one search, as each search goes over all connections
 _MOMENT = 0.0001  # seconds in which connections are judged in one go: whoever wants an answer waits for as long
 _BETWEEN = 0.001  # seconds from one such moment to the next
+_PARTS = 200  # at most so many make a round, however long the loop takes for a turn
 _FLUSH = 0.1  # seconds that a line of the access log may wait
 
 
@@ -84,6 +85,7 @@ class Registry:
         self._changed = changed
         self._candidates: list[tuple[float, Stream]] = []
         self._unseen: list[Stream] = []  # connections that this round of `check` has still to judge
+        self._least = 0  # of them in one go
         self._round_ends = 0.0
         self._flushing = False
         self._counters = crew.counters
@@ -164,16 +166,18 @@ class Registry:
             if self.acceptor is not None:
                 self.acceptor.tick()
             self._unseen = list(self.streams)
+            self._least = len(self._unseen) // _PARTS
             self._round_ends = now + self.deadlines.step
-        until = now + _MOMENT
+        until, least = now + _MOMENT, self._least
         while self._unseen:
             stream = self._unseen.pop()
             if stream in self.streams:
                 self._judge(stream, now)
                 if not stream.slow and stream.trickles and stream.reading and self.lane is not None:
                     self.lane.take(stream)
+            least -= 1
             now = monotonic()
-            if now >= until:
+            if least <= 0 and now >= until:
                 break
         return _BETWEEN if self._unseen else max(_BETWEEN, self._round_ends - now)
 

@@ -134,8 +134,11 @@ def test_the_oldest_idle_connection_goes_first() -> None:
         eventually(lambda: made == [True, True, True, False])
 
 
-def test_many_connections_are_judged_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("parts", "most"), [(200, 1), (2, 2)])
+def test_many_connections_are_judged_some_at_a_time(monkeypatch: pytest.MonkeyPatch, parts: int, most: int) -> None:
+    """For a moment, but not so few that a loop which takes long for a turn never came round."""
     monkeypatch.setattr("pyserve.workers.async_worker.registry._MOMENT", 0.0)
+    monkeypatch.setattr("pyserve.workers.async_worker.registry._PARTS", parts)
     judged: list[Any] = []
     sizes: list[int] = []
     check = Registry.check
@@ -158,7 +161,7 @@ def test_many_connections_are_judged_some_at_a_time(monkeypatch: pytest.MonkeyPa
         last = judged[-12:]
     rounds = [last[at : at + 4] for at in range(0, 12, 4)]
     assert all(len(set(each)) == 4 for each in rounds)
-    assert max(sizes) == 1
+    assert max(sizes) == most
 
 
 def test_deadlines_are_judged_on_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
